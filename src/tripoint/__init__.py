@@ -1,0 +1,76 @@
+"""tripoint: topology-aware graphs of particulate composites from 3D X-ray volumes.
+
+>>> import tripoint as tp
+>>> sample = tp.read("cathode.tif", spacing=(0.4, 0.4, 0.4), materials="lithium_ion_cathode")
+>>> result = tp.analyze(sample)
+>>> result.graph.nodes, result.summary
+>>> result.save("out/cathode")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tripoint._version import __version__
+
+if TYPE_CHECKING:
+    from tripoint import boundary, distance, graph, io, materials, particles, percolation, report, synth
+    from tripoint.errors import DeviceError, InputError, MaterialsError, OutputError, TripointError
+    from tripoint.graph import Graph
+    from tripoint.io import read
+    from tripoint.materials import Materials, Phase
+    from tripoint.pipeline import analyze
+    from tripoint.result import Result, load
+    from tripoint.sample import Sample
+
+_HOME = {
+    "DeviceError": "errors",
+    "InputError": "errors",
+    "MaterialsError": "errors",
+    "OutputError": "errors",
+    "TripointError": "errors",
+    "Graph": "graph",
+    "read": "io",
+    "Materials": "materials",
+    "Phase": "materials",
+    "analyze": "pipeline",
+    "Result": "result",
+    "load": "result",
+    "Sample": "sample",
+}
+_ROOMS = ("boundary", "distance", "graph", "io", "materials", "particles", "percolation", "report", "synth")
+
+__all__ = [
+    "DeviceError",
+    "Graph",
+    "InputError",
+    "Materials",
+    "MaterialsError",
+    "OutputError",
+    "Phase",
+    "Result",
+    "Sample",
+    "TripointError",
+    "__version__",
+    "analyze",
+    "boundary",
+    "distance",
+    "graph",
+    "io",
+    "load",
+    "materials",
+    "particles",
+    "percolation",
+    "read",
+    "report",
+    "synth",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a room when it is first asked for, so that ``import tripoint`` is quick."""
+    if name in _HOME:
+        return getattr(import_module(f"tripoint.{_HOME[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"tripoint.{name}")
+    message = f"module 'tripoint' has no attribute {name!r}"
+    raise AttributeError(message)
