@@ -1,0 +1,18 @@
+"""Where phases and regions meet: interfaces, contacts and triple-phase boundaries."""
+
+from typing import Any
+
+from tripoint.boundary.access import Access
+from tripoint.boundary.length import JunctionEdges
+
+__all__ = ["Access", "JunctionEdges", "contacts", "junctions"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the boundaries of regions when they are first asked for."""
+    if name in ("contacts", "junctions"):
+        from tripoint.boundary import regions
+
+        return getattr(regions, name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
