@@ -1,0 +1,57 @@
+# Every target sets itself up: Python 3.11 or newer is all that a machine needs.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test test-fast lint format bench clean help
+
+help:
+	@echo "make demo    make a synthetic cathode, analyse it, say where the report is"
+	@echo "make test    run the tests (PYTEST='-k boundary' for some of them)"
+	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make bench   benchmarks beside the peers, into benchmarks/results"
+
+demo: $(VENV)/.installed
+	$(BIN)/tripoint synth output=out/demo/cathode.zarr overwrite=true
+	$(BIN)/tripoint analyze input=out/demo/cathode.zarr materials=solid_state_cathode output=out/demo/result overwrite=true
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-bench
+	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+# A target is remade when what it installs has changed.
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "tripoint needs Python 3.11 or newer; none was found on the PATH" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable . --constraint constraints.txt
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]' --constraint constraints.txt
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
+
+clean:
+	rm -rf $(VENV) build out *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

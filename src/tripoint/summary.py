@@ -1,0 +1,276 @@
+"""The figures of a result as plain numbers: what stands in ``summary.json``.
+
+Documented keys stay stable; the form is described in docs/formats.md.  Everything is in µm; what is
+not defined (a density without a junction, a diameter without particles) is None, never NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tripoint._version import __version__
+from tripoint.boundary import BoundaryScan, Junction, JunctionEdges
+from tripoint.graph import Graph
+from tripoint.percolation import Percolation, PhasePercolation, utilization
+from tripoint.record import RunRecord
+from tripoint.representativity import Representativity
+from tripoint.sample import Sample
+
+SCHEMA = 1
+
+#: Half-widths of 95 % intervals above this share of the value are called wide.
+WIDE = 0.10
+#: Fewer whole particles than this make poor statistics of their sizes.
+FEW_PARTICLES = 100
+#: Phases thinner than this many voxels on average (4 · volume / surface) are poorly resolved.
+COARSE = 6.0
+
+
+def summarize(
+    sample: Sample,
+    scan: BoundaryScan,
+    edges: JunctionEdges,
+    voxels: Percolation,
+    intervals: Representativity,
+    graph: Graph,
+    record: RunRecord,
+) -> dict[str, Any]:
+    """Gather every figure of a result in the form of ``summary.json``."""
+    names = {phase.label: phase.name for phase in sample.materials.phases}
+    counts = _counts(graph, names)
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "tripoint": __version__,
+        "sample": _sample(sample, counts),
+        "junctions": [
+            _junction(junction, edges, index, names, sample.volume)
+            for index, junction in enumerate(scan.junctions)
+        ],
+        "junctions_total": _junctions_total(scan, edges, sample.volume),
+        "interfaces": [
+            {
+                "phases": [names[label] for label in interface.phases],
+                "faces": list(interface.faces),
+                "area": interface.area,
+                "specific_area": interface.area / sample.volume,
+                "active_specific_area": (
+                    None if interface.active_area is None else interface.active_area / sample.volume
+                ),
+            }
+            for interface in scan.interfaces
+        ],
+        "active_area": _active_area(scan, sample),
+        "percolation": {name: _percolation(phase) for name, phase in voxels.phases.items()},
+        "carriers": {carrier: _percolation(network) for carrier, network in voxels.carriers.items()},
+        "utilization": utilization(graph.nodes, sample.materials),
+        "particles": _particles(graph, sample),
+        "graph": {
+            "nodes": len(graph.nodes),
+            "contacts": len(graph.contacts),
+            "junctions": len(graph.junctions),
+        },
+        "representativity": intervals.to_mapping(),
+        "materials": sample.materials.to_mapping(),
+        "run": {
+            "device": sample.device,
+            "seconds": {step: round(seconds, 4) for step, seconds in record.seconds.items()},
+            "peak_memory_bytes": record.peak_bytes,
+            "bytes_per_voxel": round(
+                (record.working_bytes + sample.phases.nbytes) / math.prod(sample.shape), 2
+            ),
+        },
+    }
+    summary["warnings"] = [*voxels.notes, *_warnings(summary, sample, scan, intervals)]
+    return plain(summary)
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy numbers into Python's and what is not finite into None, all the way down."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _counts(graph: Graph, names: dict[int, str]) -> dict[str, int]:
+    """Every voxel is in a region, so the node table knows how many voxels each phase has."""
+    voxels = graph.nodes.groupby("label", observed=True)["voxels"].sum()
+    return {name: int(voxels.get(label, 0)) for label, name in names.items()}
+
+
+def _sample(sample: Sample, counts: dict[str, int]) -> dict[str, Any]:
+    total = math.prod(sample.shape)
+    return {
+        "name": sample.name,
+        "shape": list(sample.shape),
+        "spacing": list(sample.spacing),
+        "phases": {
+            phase.name: {
+                "label": phase.label,
+                "voxels": counts[phase.name],
+                "volume_fraction": counts[phase.name] / total,
+            }
+            for phase in sample.materials.phases
+        },
+    }
+
+
+def _junction(
+    junction: Junction, edges: JunctionEdges, index: int, names: dict[int, str], volume: float
+) -> dict[str, Any]:
+    own = edges.triple == index
+    status, lengths = edges.status[own], edges.own_length[own]
+    length = float(lengths.sum(dtype=np.float64))
+    dead, unknown, active = (float(lengths[status == s].sum(dtype=np.float64)) for s in range(3))
+    return {
+        "phases": [names[label] for label in junction.phases],
+        "edges": list(junction.edges),
+        "raw_length": junction.raw_length,
+        "length": length,
+        "raw_density": junction.raw_length / volume,
+        "density": length / volume,
+        "active_edges": _listed(junction.active_edges),
+        "unknown_edges": _listed(junction.unknown_edges),
+        "dead_edges": _listed(junction.dead_edges),
+        "active_length": active,
+        "unknown_length": unknown,
+        "dead_length": dead,
+        "active_density": active / volume,
+    }
+
+
+def _listed(edges: tuple[int, int, int] | None) -> list[int] | None:
+    return None if edges is None else list(edges)
+
+
+def _junctions_total(scan: BoundaryScan, edges: JunctionEdges, volume: float) -> dict[str, Any]:
+    """Sum over distinct lattice edges: a four-phase ring that belongs to several triples counts once."""
+    first = np.ones(len(edges), bool)
+    first[1:] = (np.diff(edges.index) != 0) | (np.diff(edges.axis.astype(np.int8)) != 0)
+    length = float(edges.edge_length[first].sum(dtype=np.float64))
+    return {"edges": list(scan.junctions_total.edges), "length": length, "density": length / volume}
+
+
+def _active_area(scan: BoundaryScan, sample: Sample) -> float | None:
+    """Area of active material | ion conductor with both sides connected, per volume, µm⁻¹."""
+    active = {phase.label for phase in sample.materials.phases if phase.active}
+    ionic = set(sample.materials.network("ion"))
+    areas = [
+        interface.active_area
+        for interface in scan.interfaces
+        if interface.active_area is not None
+        and any(a in active and b in ionic for a, b in (interface.phases, interface.phases[::-1]))
+    ]
+    return sum(areas) / sample.volume if areas else None
+
+
+def _percolation(phase: PhasePercolation) -> dict[str, Any]:
+    return {
+        "components": phase.components,
+        "spanning_fraction": list(phase.spanning_fraction),
+        "terminal_fraction": phase.terminal_fraction,
+    }
+
+
+def _particles(graph: Graph, sample: Sample) -> dict[str, Any]:
+    particles = {}
+    for phase in sample.materials.phases:
+        if not phase.particulate:
+            continue
+        regions = graph.nodes[(graph.nodes["label"] == phase.label) & ~graph.nodes["fragment"]]
+        diameter, volume = regions["equivalent_diameter"], regions["volume"]
+        particles[phase.name] = {
+            "count": len(regions),
+            "interior_count": int((~regions["touches_border"]).sum()),
+            "fragments": int(((graph.nodes["label"] == phase.label) & graph.nodes["fragment"]).sum()),
+            "equivalent_diameter_mean": float(diameter.mean()) if len(regions) else None,
+            "equivalent_diameter_volume_weighted": (
+                float((diameter * volume).sum() / volume.sum()) if len(regions) else None
+            ),
+        }
+    return particles
+
+
+def _warnings(
+    summary: dict[str, Any], sample: Sample, scan: BoundaryScan, intervals: Representativity
+) -> list[str]:
+    return [
+        *_warn_junctions(summary, sample),
+        *_warn_particles(summary),
+        *_warn_resolution(summary, sample, scan),
+        *_warn_intervals(intervals),
+    ]
+
+
+def _warn_junctions(summary: dict[str, Any], sample: Sample) -> list[str]:
+    present = [name for name, phase in summary["sample"]["phases"].items() if phase["voxels"]]
+    if len(present) < 3:
+        return [
+            f"only {len(present)} phase{'s are' if len(present) != 1 else ' is'} in the volume "
+            f"({', '.join(present)}), so there is no triple-phase boundary"
+        ]
+    return [
+        f"the phases {', '.join(junction['phases'])} meet nowhere: there is no such triple-phase boundary"
+        for junction in summary["junctions"]
+        if not sum(junction["edges"])
+    ]
+
+
+def _warn_particles(summary: dict[str, Any]) -> list[str]:
+    warnings = []
+    for name, particles in summary["particles"].items():
+        if not particles["count"]:
+            warnings.append(f"there are no particles of '{name}' in the volume")
+        elif particles["interior_count"] < FEW_PARTICLES:
+            warnings.append(
+                f"too few particles: only {particles['interior_count']} of {particles['count']} particles of "
+                f"'{name}' lie wholly inside the volume, statistics of their sizes want {FEW_PARTICLES}"
+            )
+    if not summary["particles"]:
+        warnings.append("no phase is particulate, so there are no particle statistics; set particulate: true")
+    return warnings
+
+
+def _warn_resolution(summary: dict[str, Any], sample: Sample, scan: BoundaryScan) -> list[str]:
+    """Warn of phases whose mean thickness 4V/S is a few voxels: their junctions and areas are uncertain."""
+    voxel = sample.voxel_volume ** (1 / 3)
+    warnings = []
+    for phase in sample.materials.phases:
+        surface = sum(i.area for i in scan.interfaces if phase.label in i.phases)
+        if not surface:
+            continue
+        volume = summary["sample"]["phases"][phase.name]["voxels"] * sample.voxel_volume
+        thickness = 4 * volume / surface / voxel
+        if thickness < COARSE:
+            warnings.append(
+                f"the resolution is coarse for '{phase.name}': its mean thickness is {thickness:.1f} voxels, "
+                f"areas and junction lengths of it want {COARSE:.0f}"
+            )
+    return warnings
+
+
+def _warn_intervals(intervals: Representativity) -> list[str]:
+    if not intervals.subvolumes:
+        return ["no confidence intervals: the volume is too small to be cut into sub-volumes, or they were switched off"]
+    kinds = (
+        ("volume fraction", intervals.volume_fraction),
+        ("TPB density", intervals.tpb_density),
+        ("specific area", intervals.specific_area),
+    )
+    wide = [
+        f"{kind} of {name} (±{interval.relative_width:.0%})"
+        for kind, table in kinds
+        for name, interval in table.items()
+        if interval.value and interval.relative_width > WIDE
+    ]
+    if not wide:
+        return []
+    return [f"the sample may be too small to stand for its material: the 95 % interval is wide for {', '.join(wide)}"]
