@@ -80,7 +80,8 @@ def analyze(config: Any) -> None:
         progress("done", 1, 1)
     for warning in result.summary["warnings"]:
         log.warning("warning: %s", warning)
-    log.info("device %s, %.1f s", result.summary["run"]["device"], sum(result.summary["run"]["seconds"].values()))
+    run = result.summary["run"]
+    log.info("analysed in %.1f s on the device '%s'", sum(run["seconds"].values()), run["device"])
     _say(str(output / "report.html"))
 
 
@@ -110,8 +111,8 @@ TASKS: dict[str, Callable[[Any], None]] = {"analyze": analyze, "synth": synth}
 def _run(name: str, task: Callable[[Any], None], words: list[str]) -> int:
     """Hand a task to Hydra, which composes its settings and sweeps with -m."""
     import hydra
-    from omegaconf import OmegaConf
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -156,19 +157,16 @@ def _run(name: str, task: Callable[[Any], None], words: list[str]) -> int:
 
 
 def _overrides(words: list[str]) -> list[str]:
-    """Let ``materials=`` also take paths and an inline definition, and ``materials.x=`` add what is not there.
+    """Let ``materials=`` also take paths and a definition, and ``materials.x=`` add what is not there.
 
-    Hydra chooses materials by name, so what a path or a definition holds is put beside the shipped files first.
+    Hydra chooses materials by name, so what a path or a definition holds is put beside the shipped files.
     """
     from hydra.core.config_store import ConfigStore
 
     from tripoint.materials import Materials
 
     def named(value: str, name: str) -> str:
-        if value.startswith("{"):
-            materials = Materials.from_mapping(_inline(value))
-        else:
-            materials = Materials.load(value)
+        materials = Materials.load(_inline(value) if value.startswith("{") else value)
         ConfigStore.instance().store(group="materials", name=name, node=materials.to_mapping())
         return name
 
@@ -231,6 +229,7 @@ def _stem(path: Any) -> str:
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar on a terminal and log lines elsewhere."""
     if not sys.stderr.isatty():
+
         def tell(step: str, done: int, total: int) -> None:
             if done < total and (done == 0 or total < 20):
                 log.info("%s (%d/%d)", step, done + 1, total)

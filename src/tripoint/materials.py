@@ -214,20 +214,14 @@ def _check_phases(phases: Iterable[Phase]) -> None:
             message = f"phase '{phase.name}' has label {phase.label}; labels are 0 to 255, relabel the volume"
             raise MaterialsError(message)
         if phase.label in labels or phase.name in names:
-            message = (
-                f"label {phase.label} or name '{phase.name}' stands for two phases; give each its own"
-            )
+            message = f"label {phase.label} or name '{phase.name}' stands for two phases; give each its own"
             raise MaterialsError(message)
         unknown = set(phase.conducts) - set(CARRIERS)
         if unknown:
-            message = (
-                f"phase '{phase.name}' conducts {sorted(unknown)}; carriers are {', '.join(CARRIERS)}"
-            )
+            message = f"phase '{phase.name}' conducts {sorted(unknown)}; carriers are {', '.join(CARRIERS)}"
             raise MaterialsError(message)
         if phase.regions not in ("separate", "components"):
-            message = (
-                f"phase '{phase.name}' has regions: {phase.regions}; use 'separate' or 'components'"
-            )
+            message = f"phase '{phase.name}' has regions: {phase.regions}; use 'separate' or 'components'"
             raise MaterialsError(message)
         labels.add(phase.label)
         names.add(phase.name)
@@ -237,7 +231,9 @@ def _phase(name: str, entry: Any) -> Phase:
     if isinstance(entry, int) and not isinstance(entry, bool):
         entry = {"label": entry}
     if not isinstance(entry, Mapping) or not _is_integer(entry.get("label")):
-        message = f"phase '{name}' needs an integer 'label', but found {entry!r}; for example {name}: {{label: 1}}"
+        message = (
+            f"phase '{name}' needs an integer 'label', but found {entry!r}; for example {name}: {{label: 1}}"
+        )
         raise MaterialsError(message)
     known = {"label", "conducts", "particulate", "active", "regions", "conductivity"}
     _check_keys(entry, known, f"phase '{name}'")

@@ -30,7 +30,7 @@ def analyze(
     neck_ratio: float = 0.9,
     min_voxels: int = 8,
     connectivity: int = 6,
-    subvolumes: int = 3,
+    subvolumes: int = 4,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Result:

@@ -130,8 +130,7 @@ def check_phases(phases: Any) -> None:
     shape = getattr(phases, "shape", None)
     if shape is None or len(shape) != 3:
         message = (
-            f"phases have shape {shape}; expected a 3D label volume (z, y, x), "
-            "a single slice has no volume"
+            f"phases have shape {shape}; expected a 3D label volume (z, y, x), a single slice has no volume"
         )
         raise InputError(message)
     if 0 in shape:
@@ -171,8 +170,8 @@ def as_phases(volume: Any, materials: Materials) -> Any:
     unknown = [label for label in found if label not in materials.labels]
     if unknown:
         message = (
-            f"the volume holds the labels {_first(found)}, of which {_first(unknown)} are not in the materials "
-            f"'{materials.name}' ({ {p.name: p.label for p in materials.phases} }); "
+            f"the volume holds the labels {_first(found)}, of which {_first(unknown)} are not in the "
+            f"materials '{materials.name}' ({ {p.name: p.label for p in materials.phases} }); "
             "choose other materials or set materials.phases.<name>.label"
         )
         raise MaterialsError(message)

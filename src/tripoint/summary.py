@@ -259,7 +259,7 @@ def _warn_resolution(summary: dict[str, Any], sample: Sample, scan: BoundaryScan
 
 def _warn_intervals(intervals: Representativity) -> list[str]:
     if not intervals.subvolumes:
-        return ["no confidence intervals: the volume is too small to be cut into sub-volumes, or they were switched off"]
+        return ["no confidence intervals: the volume is too small for sub-volumes, or they were switched off"]
     kinds = (
         ("volume fraction", intervals.volume_fraction),
         ("TPB density", intervals.tpb_density),
@@ -273,4 +273,7 @@ def _warn_intervals(intervals: Representativity) -> list[str]:
     ]
     if not wide:
         return []
-    return [f"the sample may be too small to stand for its material: the 95 % interval is wide for {', '.join(wide)}"]
+    return [
+        "the sample may be too small to stand for its material: the 95 % interval is wide for "
+        + ", ".join(wide)
+    ]

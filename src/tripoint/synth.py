@@ -101,7 +101,9 @@ def solid_state_cathode(
     size = tuple(int(n) for n in shape)
     voxel = check_spacing(spacing)
     if len(size) != 3 or min(size) < 16:
-        message = f"shape is {tuple(shape)}; expected three sizes of at least 16 voxels, for example [192,192,192]"
+        message = (
+            f"shape is {tuple(shape)}; expected three sizes of at least 16 voxels, for example [192,192,192]"
+        )
         raise InputError(message)
     rng = np.random.default_rng(seed)
     materials = Materials.load("solid_state_cathode")
@@ -128,7 +130,7 @@ def solid_state_cathode(
 
 
 def _pack(rng, size, voxel, composite):  # type: ignore[no-untyped-def]
-    """Place spheres of lognormal size at random, largest first, until they would fill the volume asked for."""
+    """Place spheres of lognormal size at random, largest first, as many as fill the fraction asked for."""
     from tripoint._cpu import synth as _synth
 
     extent = np.array(size) * voxel
