@@ -88,9 +88,7 @@ def duct(distance: NDArray[np.float64], volume: NDArray[np.float64], spacing: Sp
     return 2 * np.maximum(distance, min(spacing) / 2) ** 2 / volume
 
 
-def separations(
-    nodes: pd.DataFrame, rows: NDArray[np.int64], contacts: pd.DataFrame
-) -> NDArray[np.float64]:
+def separations(nodes: pd.DataFrame, rows: NDArray[np.int64], contacts: pd.DataFrame) -> NDArray[np.float64]:
     """Distance from the centroid of each contact to that of the node in this row, µm."""
     columns = ["centroid_z", "centroid_y", "centroid_x"]
     difference = nodes[columns].to_numpy(float)[rows] - contacts[columns].to_numpy(float)

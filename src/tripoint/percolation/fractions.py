@@ -35,9 +35,11 @@ class PhasePercolation:
     terminal_fraction: float | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Percolation:
     """Percolation of every phase alone and of every carrier on the union of its phases.
+
+    Not frozen, so that ``del result.access`` gives back its byte per voxel.
 
     Parameters
     ----------
@@ -135,8 +137,11 @@ def _notes(
         touching = pieces.faces[pieces.of(materials.network(carrier))] & (1 << FACES.index(face))
         if not touching.any():
             yield (
-                f"the terminal of {carrier} is at {face}, where there is no {names}: nothing is connected to it; "
-                f"set materials.terminals.{carrier} to another face"
+                f"the terminal of {carrier} is at {face}, where there is no {names}: nothing is "
+                f"connected to it; set materials.terminals.{carrier} to another face"
             )
         elif not carriers[carrier].spanning_fraction[AXES.index(face[0])]:
-            yield f"the {carrier} network ({names}) does not percolate along {face[0]}, the axis of its terminal"
+            yield (
+                f"the {carrier} network ({names}) does not percolate along {face[0]}, "
+                "the axis of its terminal"
+            )

@@ -25,10 +25,10 @@ Rows = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-def of_graph(nodes: pd.DataFrame, contacts: pd.DataFrame, materials: Materials) -> Percolation:
+def measure_graph(nodes: pd.DataFrame, contacts: pd.DataFrame, materials: Materials) -> Percolation:
     """Percolation of every phase and every carrier, from the tables of a graph.
 
-    The same numbers as `of_voxels` with 6-connectivity gives for the volume, since every region is
+    The same numbers as `measure` with 6-connectivity gives for the volume, since every region is
     6-connected and contacts are faces.
 
     Parameters
@@ -196,7 +196,7 @@ def _network(
         resistance=resistance,
         length=np.stack([separations(nodes, rows, contacts) for rows in ends]),
         neck=neck_radii(contacts),
-        inside=conducts[ends].all(axis=0),
+        inside=conducts[ends[0]] & conducts[ends[1]],
         entry=entry,
         entry_resistance=duct(depth[entry], nodes["volume"].to_numpy(float)[entry], spacing)
         / conductivity[entry],
@@ -238,21 +238,15 @@ def _to_terminal(network: _Network) -> tuple[Flags, Floats, Floats, Floats]:
     return reaches, np.where(reaches, resistance, np.nan), np.where(reaches, length, np.nan), bottleneck
 
 
-def _enter(
-    network: _Network, reaches: Flags, resistance: Floats, length: Floats, bottleneck: Floats
-) -> None:
+def _enter(network: _Network, reaches: Flags, resistance: Floats, length: Floats, bottleneck: Floats) -> None:
     """Fill in the regions outside the network from their best contact with it."""
-    outside, inner, side, contact = [], [], [], []
-    for far, near in ((0, 1), (1, 0)):
-        into = ~network.conducts[network.ends[far]] & reaches[network.ends[near]]
-        into &= network.conducts[network.ends[near]]
-        contact.append(np.flatnonzero(into))
-        outside.append(network.ends[far][into])
-        inner.append(network.ends[near][into])
-        side.append(np.full(len(contact[-1]), near))
-    node, neighbour = np.concatenate(outside), np.concatenate(inner)
-    near, at = np.concatenate(side), np.concatenate(contact)
-    candidate = resistance[neighbour] + network.resistance[near, at]
+    # Every contact twice, seen from either end; kept where it leads from outside into the reached network.
+    node, neighbour = network.ends.ravel(), network.ends[::-1].ravel()
+    inward = network.resistance[::-1].ravel()
+    keep = np.flatnonzero(~network.conducts[node] & reaches[neighbour])
+    node, neighbour, inward = node[keep], neighbour[keep], inward[keep]
+    at = keep % max(len(network.neck), 1)
+    candidate = resistance[neighbour] + inward
     order = np.lexsort((candidate, node))
     first = order[np.unique(node[order], return_index=True)[1]]
     np.maximum.at(bottleneck, node, np.minimum(network.neck[at], bottleneck[neighbour]))

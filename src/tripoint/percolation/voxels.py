@@ -26,7 +26,7 @@ from tripoint.sample import check_phases
 def components(
     phases: Any, labels: Sequence[int] | None = None, connectivity: int = 6
 ) -> dict[int, PhasePercolation]:
-    """Connected components and spanning fractions of the phases of a volume.
+    """Find the connected components of phases and the share of each phase that spans the volume.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def components(
     return {label: of_pieces(pieces, roots, (label,), ()) for label in present}
 
 
-def of_voxels(phases: Any, materials: Materials, connectivity: int = 6) -> Percolation:
+def measure(phases: Any, materials: Materials, connectivity: int = 6) -> Percolation:
     """Percolation of every phase and every carrier, and the voxels that reach the terminals.
 
     A carrier's network is the union of all phases that conduct it: its components are those of the
@@ -96,9 +96,7 @@ def of_voxels(phases: Any, materials: Materials, connectivity: int = 6) -> Perco
     for phase in materials.phases:
         conducted[phase.label] = sum(1 << CARRIERS.index(carrier) for carrier in phase.conducts)
     count = len(pieces.label) - 1
-    joined = implementation.join_components(
-        phases, image, count, conducted, len(CARRIERS), connectivity
-    )
+    joined = implementation.join_components(phases, image, count, conducted, len(CARRIERS), connectivity)
     roots = {carrier: joined[CARRIERS.index(carrier)] for carrier in materials.carriers}
     result = summarize(pieces, np.arange(count + 1), roots, materials)
     networks = {c: materials.network(c) for c in materials.carriers if c in materials.terminals}
@@ -111,7 +109,7 @@ def of_voxels(phases: Any, materials: Materials, connectivity: int = 6) -> Perco
 
 
 def access(phases: Any, materials: Materials, connectivity: int = 6) -> Access:
-    """Which voxels are connected to the terminals of the carriers they conduct; see `of_voxels`.
+    """Which voxels are connected to the terminals of the carriers they conduct; see `measure`.
 
     Returns
     -------
@@ -119,7 +117,7 @@ def access(phases: Any, materials: Materials, connectivity: int = 6) -> Access:
         ``volume`` has bit 2c set where the voxel's component of the network of carrier c touches the
         carrier's terminal face, and bit 2c + 1 where it touches any other outer face.
     """
-    found = of_voxels(phases, materials, connectivity).access
+    found = measure(phases, materials, connectivity).access
     assert found is not None
     return found
 
@@ -146,15 +144,15 @@ def _access_bits(
 
 def _implementation(phases: Any) -> Any:
     if is_cupy_array(phases):
-        from tripoint._cuda import percolation
-    else:
-        from tripoint._cpu import percolation
-    return percolation
+        from tripoint._cuda import percolation as on_gpu
+
+        return on_gpu
+    from tripoint._cpu import percolation as on_host
+
+    return on_host
 
 
 def _check_connectivity(connectivity: int) -> None:
     if connectivity not in (6, 18, 26):
-        message = (
-            f"connectivity is {connectivity!r}; expected 6 (faces), 18 (and edges) or 26 (and corners)"
-        )
+        message = f"connectivity is {connectivity!r}; expected 6 (faces), 18 (and edges) or 26 (and corners)"
         raise InputError(message)
