@@ -1,0 +1,110 @@
+"""A folder of slices, TIFF or PNG, one file per slice in natural order."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from tripoint.errors import InputError, TripointError
+from tripoint.io import tiff
+from tripoint.io.stored import Box, Choice, Stored
+
+SUFFIXES = (*tiff.SUFFIXES, ".png")
+
+
+@contextmanager
+def opened(path: Path, choice: Choice) -> Iterator[Stored]:
+    """Open a folder; only the slices of the region of interest are read, several at a time."""
+    del choice
+    files = _files(path)
+    first = read_slice(files[0])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def read(box: Box) -> np.ndarray:
+            block = np.empty((box[0].stop - box[0].start, *first[box[1:]].shape), first.dtype)
+            chosen = files[box[0]]
+            for k, image in enumerate(pool.map(read_slice, chosen)):
+                _check_same(image, chosen[k], first, files[0])
+                block[k] = image[box[1:]]
+            return block
+
+        yield Stored(shape=(len(files), *first.shape), dtype=first.dtype, read=read)
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Return a sort key by which slice2 comes before slice10."""
+    return [
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in re.split(r"(\d+)", name.casefold())
+    ]
+
+
+def read_slice(file: Path) -> np.ndarray:
+    """Read one slice as a 2D array of labels.
+
+    Raises
+    ------
+    InputError
+        A damaged file, a colour image, or a file with several pages.
+    """
+    try:
+        image = _read_png(file) if file.suffix.lower() == ".png" else _read_tiff(file)
+    except TripointError:
+        raise
+    except Exception as error:
+        message = f"{file} cannot be read as an image ({error}); copy it again or remove it from the folder"
+        raise InputError(message) from error
+    if image.ndim != 2:
+        message = (
+            f"{file} is not a single grey slice (shape {image.shape}); expected one label per pixel, "
+            "no colours and one page per file"
+        )
+        raise InputError(message)
+    return image
+
+
+def _files(folder: Path) -> list[Path]:
+    files = [
+        f
+        for f in folder.iterdir()
+        if f.suffix.lower() in SUFFIXES and f.is_file() and not f.name.startswith(".")
+    ]
+    if not files:
+        message = f"{folder} holds no slices; expected files that end in {', '.join(SUFFIXES)}, or a Zarr or result folder"
+        raise InputError(message)
+    kinds = Counter("PNG" if f.suffix.lower() == ".png" else "TIFF" for f in files)
+    if len(kinds) > 1:
+        message = (
+            f"{folder} mixes {kinds['TIFF']} TIFF and {kinds['PNG']} PNG files; keep the slices of one kind"
+        )
+        raise InputError(message)
+    return sorted(files, key=lambda f: natural_order(f.name))
+
+
+def _read_tiff(file: Path) -> np.ndarray:
+    with tiff.tiff_file(file) as pages:
+        return np.squeeze(np.asarray(pages.asarray(maxworkers=1)))
+
+
+def _read_png(file: Path) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(file) as image:
+        # A palette only colours the labels; its indices are the labels.
+        return np.asarray(image)
+
+
+def _check_same(image: np.ndarray, file: Path, first: np.ndarray, first_file: Path) -> None:
+    if image.shape != first.shape or image.dtype != first.dtype:
+        message = (
+            f"{file.name} is {image.shape[0]} × {image.shape[1]} {image.dtype}, but {first_file.name} is "
+            f"{first.shape[0]} × {first.shape[1]} {first.dtype}; expected slices of one size and type in {file.parent}"
+        )
+        raise InputError(message)

@@ -1,0 +1,65 @@
+"""Tables as Parquet, with the unit of every column in its field's metadata."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# First match wins; a column that matches none has the unit "1".
+_UNITS = (
+    (r"centroid_[zyx]|[zyx]", "µm"),
+    (r"bbox_.*|voxels", "voxel"),
+    (r"volume", "µm³"),
+    (r"area|area_.*|surface_area|active_area", "µm²"),
+    (r".*_diameter|axis_.*_length|.*_radius|bottleneck_radius_.*", "µm"),
+    (r"depth_.*|path_length_.*|length|junction_length|active_length|active_junction_length", "µm"),
+    # With the default conductivity of 1 a resistance is length / area; with S/m given it is that many 1/(µm·S/m).
+    (r"resistance|path_resistance_.*", "1/µm"),
+    (r"conductance", "µm"),
+)
+
+
+def unit(column: str) -> str:
+    """Return the unit of a table's column; ``"1"`` for numbers, names and flags."""
+    return next((unit for pattern, unit in _UNITS if re.fullmatch(pattern, column)), "1")
+
+
+def write(path: Path, table: pd.DataFrame, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a table as Parquet with zstd, units as field metadata and ``metadata`` as JSON under ``tripoint``."""
+    if hasattr(table, "to_pandas"):  # cuDF
+        table = table.to_pandas()
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    schema = pa.schema(
+        [field.with_metadata({"unit": unit(field.name)}) for field in arrow.schema],
+        metadata={**(arrow.schema.metadata or {}), b"tripoint": json.dumps(plain(metadata or {})).encode()},
+    )
+    pq.write_table(arrow.cast(schema), path, compression="zstd")
+
+
+def read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a table and the metadata that was written with it."""
+    arrow = pq.read_table(path)
+    return arrow.to_pandas(), json.loads((arrow.schema.metadata or {}).get(b"tripoint", b"{}"))
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into what strict JSON holds: NumPy's numbers into Python's, NaN and infinities into null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    return str(value)
