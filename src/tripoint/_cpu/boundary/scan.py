@@ -12,12 +12,14 @@ flat run of words, and a neighbour is an offset in it and a shift by one bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.extending import intrinsic
 
 CHUNK = 256
@@ -82,26 +84,21 @@ def scan(
     """
     plan = _plan(phases.shape, labels, triples, pairs, carriers if access is not None else (), box)
     (z0, z1), (y0, y1), (x0, x1) = box
-    slabs = max(1, min(z1 - z0, 4 * numba.get_num_threads()))
-    bounds = np.linspace(z0, z1, slabs + 1).astype(np.int64)
-    edges = np.zeros((slabs, len(triples), 3, 3), np.int64)
-    total = np.zeros((slabs, 3, 3), np.int64)
-    transitions = np.zeros((slabs, len(pairs), 13), np.int64)
-    connected = np.zeros((slabs, len(pairs), 13), np.int64)
+    bounds = _slabs(z0, z1)
+    n_slabs = len(bounds) - 1
+    edges = np.zeros((n_slabs, len(triples), 3, 3), np.int64)
+    total = np.zeros((n_slabs, 3, 3), np.int64)
+    transitions = np.zeros((n_slabs, len(pairs), 13), np.int64)
+    connected = np.zeros((n_slabs, len(pairs), 13), np.int64)
     marks = np.empty((z1 - z0, y1 - y0, x1 - x0) if junction_map else (0, 0, 0), np.uint8)
-    _scan_slabs(
-        _memory(phases),
-        _memory(access),
-        phases.shape,
-        bounds,
-        np.array(box, np.int64),
-        *plan,
-        edges,
-        total,
-        transitions,
-        connected,
-        marks,
-    )
+    volumes = _memory(phases), _memory(access), phases.shape
+    box_array = np.array(box, np.int64)
+
+    def work(k: int) -> None:
+        counts = edges[k], total[k], transitions[k], connected[k]
+        _scan_slab(*volumes, bounds[k], bounds[k + 1], box_array, *plan, *counts, marks)
+
+    _on_threads(work, n_slabs)
     return Counts(
         edges.sum(axis=0),
         total.sum(axis=0),
@@ -113,11 +110,34 @@ def scan(
 
 def labels_present(phases: np.ndarray) -> tuple[int, ...]:
     """Return the distinct labels of a volume, ascending, in one pass without memory of its own."""
-    slabs = max(1, min(len(phases), 4 * numba.get_num_threads()))
-    bounds = np.linspace(0, len(phases), slabs + 1).astype(np.int64)
-    present = np.zeros((slabs, 256), np.bool_)
-    _find_labels(_memory(phases), phases.shape, bounds, present)
+    bounds = _slabs(0, len(phases))
+    present = np.zeros((len(bounds) - 1, 256), np.bool_)
+    memory = _memory(phases)
+
+    def work(k: int) -> None:
+        _find_labels(memory, phases.shape, bounds[k], bounds[k + 1], present[k])
+
+    _on_threads(work, len(present))
     return tuple(np.flatnonzero(present.any(axis=0)).tolist())
+
+
+def _slabs(begin: int, end: int) -> np.ndarray:
+    """Cut a range of planes into a few slabs per thread; no result depends on where."""
+    return np.linspace(begin, end, max(1, min(end - begin, 4 * numba.get_num_threads())) + 1).astype(np.int64)
+
+
+def _on_threads(work: Callable[[int], None], n: int) -> None:
+    """Run compiled work, which holds no lock, on numba's number of threads.
+
+    A third of the compile time of a parallel loop of numba's own, and callers may be threads themselves.
+    """
+    if n == 1 or numba.get_num_threads() == 1:
+        for k in range(n):
+            work(k)
+        return
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        for _ in pool.map(work, range(n)):
+            pass
 
 
 def _memory(volume: np.ndarray | None) -> tuple[int, int, int, int]:
@@ -245,18 +265,6 @@ def _spread(typing, address, low, high):
 # ---------------------------------------------------------------------------- the pass
 
 
-@njit(parallel=True, **_JIT)
-def _scan_slabs(
-    phases, access, shape, bounds, box, labels, bits, derived, pairs, routes, triples, needs, mask,
-    edges, total, transitions, connected, marks,
-):  # fmt: skip
-    for slab in prange(len(bounds) - 1):
-        _scan_slab(
-            phases, access, shape, bounds[slab], bounds[slab + 1], box, labels, bits, derived, pairs, routes,
-            triples, needs, mask, edges[slab], total[slab], transitions[slab], connected[slab], marks,
-        )  # fmt: skip
-
-
 @njit(**_JIT)
 def _scan_slab(
     phases, access, shape, first, last, box, labels, bits, derived, pairs, routes, triples, needs, mask,
@@ -273,7 +281,8 @@ def _scan_slab(
     meeting = np.zeros((3, statuses, len(mask)), np.uint64)
     rising = np.zeros((statuses, len(mask)), np.uint64)
     ors = np.zeros((3, len(labels) + len(bits), CHUNK), np.uint64)
-    found = np.zeros((2, CHUNK), np.uint64)
+    touched = np.zeros((statuses, len(mask)), np.uint64)
+    found = np.zeros((3, CHUNK + 1), np.uint64)
     row = np.zeros(words * 64, np.uint8)
 
     # Edges owned by the plane below also touch voxels of the first one: it is read for the map alone.
@@ -291,7 +300,10 @@ def _scan_slab(
                 _find_edges(here, above, len(labels), triples, needs, mask, chunk, stop, words, counted,
                             ors, found, meeting, edges, total)  # fmt: skip
         if marking:
-            _mark_plane(meeting, rising, z, counted, box, words, row, marks)
+            for status in range(statuses):
+                _touch(meeting[:, status], words, rising[status], touched[status])
+            if counted:
+                _write_marks(touched, z, box, words, row, marks)
         here, above = above, here
 
 
@@ -316,24 +328,28 @@ def _pack(phases, access, shape, z, labels, bits, derived, words, row, planes):
 
 @njit(**_JIT)
 def _pack_row(volume, z, y, size, values, equal, words, offset, row, planes):
-    """Pack one row of voxels; what is not contiguous, and the last word, go through a padded buffer."""
+    """Pack one row of voxels; a row that is short or not contiguous goes through a buffer."""
     line = volume[0] + z * volume[1] + y * volume[2]
-    direct = size // 64 if volume[3] == 1 else 0
-    row[size:] = 0
-    for x in range(direct * 64, size):
-        row[x] = _byte_at(line + x * volume[3])
-    for word in range(words):
-        address = line + word * 64 if word < direct else row.ctypes.data + word * 64
-        for k in range(len(values)):
-            found = _equal(address, values[k]) if equal else _any_bit(address, values[k])
-            planes[k, offset + word] = found
-    if equal and size % 64 != 0:
-        pad = ~((np.uint64(1) << np.uint64(size % 64)) - np.uint64(1))
-        for k in range(len(values)):
-            planes[k, offset + words - 1] &= ~pad
-    elif equal:
-        for k in range(len(values)):
-            planes[k, offset + words - 1] = 0
+    if volume[3] != 1 or size < 64:
+        row[size:] = 0
+        for x in range(size):
+            row[x] = _byte_at(line + x * volume[3])
+        line = row.ctypes.data
+    whole, rest = size // 64, size % 64
+    for k in range(len(values)):
+        value, plane = values[k], planes[k, offset : offset + words]
+        for word in range(whole):
+            plane[word] = _match(line + word * 64, value, equal)
+        plane[whole] = np.uint64(0)
+        if rest > 0 and whole > 0:  # the last 64 voxels, less those that were in the word before
+            plane[whole] = _match(line + size - 64, value, equal) >> np.uint64(64 - rest)
+        elif rest > 0:
+            plane[0] = _match(line, value, equal) & ((np.uint64(1) << np.uint64(rest)) - np.uint64(1))
+
+
+@njit(**_JIT)
+def _match(address, value, equal):
+    return _equal(address, value) if equal else _any_bit(address, value)
 
 
 @njit(**_JIT)
@@ -349,14 +365,19 @@ def _count_transitions(here, above, pairs, routes, mask, start, stop, words, fou
             transitions[k, d] += _count_pair(here[a], here[b], there[a], there[b], own, start, shift, dx)
         for k in range(len(routes)):
             a, b = routes[k, 1], routes[k, 2]
-            if k == 0 or routes[k, 0] != routes[k - 1, 0]:
-                found[:] = 0
-            _find_pair(here[a], here[b], there[a], there[b], own, start, shift, dx, found)
-            if k + 1 == len(routes) or routes[k + 1, 0] != routes[k, 0]:
-                count = np.int64(0)
-                for i in range(stop - start):
-                    count += popcount(found[i])
+            fresh = k == 0 or routes[k, 0] != routes[k - 1, 0]
+            done = k + 1 == len(routes) or routes[k, 0] != routes[k + 1, 0]
+            if fresh and done:
+                count = _count_pair(here[a], here[b], there[a], there[b], own, start, shift, dx)
                 connected[routes[k, 0], d] += count
+                continue
+            # Several pairs of carriers may connect the same transition: collect first, then count.
+            if fresh:
+                found[:] = 0
+            _find_pair(here[a], here[b], there[a], there[b], start, shift, dx, found[: stop - start])
+            if done:
+                for i in range(stop - start):
+                    connected[routes[k, 0], d] += popcount(found[i] & own[i])
 
 
 @njit(**_JIT)
@@ -402,10 +423,9 @@ def _count_pair(a, b, near_a, near_b, own, start, shift, dx):
 
 
 @njit(**_JIT)
-def _find_pair(a, b, near_a, near_b, own, start, shift, dx, found):
-    """As _count_pair, but collect the transitions: several pairs of carriers may connect the same one."""
+def _find_pair(a, b, near_a, near_b, start, shift, dx, found):
     one, most = np.uint64(1), np.uint64(63)
-    for i in range(len(own)):
+    for i in range(len(found)):
         to_a, to_b = near_a[shift + i], near_b[shift + i]
         if dx == 1:
             to_a = (to_a >> one) | (near_a[shift + i + 1] << most)
@@ -413,7 +433,7 @@ def _find_pair(a, b, near_a, near_b, own, start, shift, dx, found):
         elif dx == -1:
             to_a = (to_a << one) | (near_a[shift + i - 1] >> most)
             to_b = (to_b << one) | (near_b[shift + i - 1] >> most)
-        found[i] |= ((a[start + i] & to_b) | (b[start + i] & to_a)) & own[i]
+        found[i] |= (a[start + i] & to_b) | (b[start + i] & to_a)
 
 
 @njit(**_JIT)
@@ -423,115 +443,146 @@ def _find_edges(
 ):  # fmt: skip
     """Find the edges of every triple and axis, count them, and collect them over all triples."""
     n = stop - start
-    own = mask[start:stop]
+    own = mask[start:stop] if counted else np.zeros(n, np.uint64)
     for k in range(ors.shape[1]):
-        _around_edges(here[k], above[k], start, n, words, ors[0, k], ors[1, k], ors[2, k])
-    judged = meeting.shape[1] == 3
+        _around_edges(here[k], above[k], start, n, words, found, ors[:, k])
+    edge, works, doubtful = found[0, :n], found[1, :n], found[2, :n]
     for axis in range(3):
         reached = meeting[axis, :, start:stop]
         reached[:] = 0
         for t in range(len(triples)):
             a, b, c = ors[axis, triples[t, 0]], ors[axis, triples[t, 1]], ors[axis, triples[t, 2]]
-            count = np.int64(0)
-            everything = reached[0]
             for i in range(n):
-                edge = a[i] & b[i] & c[i]
-                everything[i] |= edge
-                count += popcount(edge & own[i])
-            active, unknown = np.int64(0), np.int64(0)
-            if judged:
-                connected, touching = _carriers_reach(ors[axis, n_labels:], needs[t], n, found)
-                for i in range(n):
-                    edge = a[i] & b[i] & c[i]
-                    works = edge & connected[i]
-                    doubtful = edge & touching[i] & ~connected[i]
-                    reached[1, i] |= works
-                    reached[2, i] |= doubtful
-                    active += popcount(works & own[i])
-                    unknown += popcount(doubtful & own[i])
-            if counted:
-                edges[t, axis, 0] += count
-                edges[t, axis, 1] += active
-                edges[t, axis, 2] += unknown
-        if counted:
-            for i in range(n):
-                total[axis, 0] += popcount(reached[0, i] & own[i])
-            if judged:
-                for i in range(n):
-                    total[axis, 1] += popcount(reached[1, i] & own[i])
-                    total[axis, 2] += popcount(reached[2, i] & ~reached[1, i] & own[i])
+                edge[i] = a[i] & b[i] & c[i]
+            edges[t, axis, 0] += _collect(edge, own, reached[0])
+            if len(reached) == 3:
+                _judge(edge, ors[axis, n_labels:], needs[t], works, doubtful)
+                edges[t, axis, 1] += _collect(works, own, reached[1])
+                edges[t, axis, 2] += _collect(doubtful, own, reached[2])
+        total[axis, 0] += _count(reached[0], own)
+        if len(reached) == 3:
+            total[axis, 1] += _count(reached[1], own)
+            for i in range(n):  # where triples differ in one lattice edge, its best one counts
+                doubtful[i] = reached[2, i] & ~reached[1, i]
+            total[axis, 2] += _count(doubtful, own)
+
+
+# The loops below are one thought each, with few arrays, because compilers vectorise those.
 
 
 @njit(**_JIT)
-def _around_edges(here, above, start, n, words, along_z, along_y, along_x):
+def _around_edges(here, above, start, n, words, pairs, around):
     """OR a bit plane over the four voxels around the edges along each axis."""
-    a, a_next = here[start : start + n], here[start + 1 : start + 1 + n]
-    b, b_next = here[start + words : start + words + n], here[start + words + 1 : start + words + 1 + n]
-    c, c_next = above[start : start + n], above[start + 1 : start + 1 + n]
-    d = above[start + words : start + words + n]
-    one, most = np.uint64(1), np.uint64(63)
+    flat, wall = pairs[0, : n + 1], pairs[1, : n + 1]
+    a, b = here[start : start + n + 1], here[start + words : start + words + n + 1]
+    c, d = above[start : start + n + 1], above[start + words : start + words + n + 1]
+    for i in range(n + 1):
+        flat[i] = a[i] | b[i]
+    for i in range(n + 1):
+        wall[i] = a[i] | c[i]
+    _or_next(flat, around[0, :n])
+    _or_next(wall, around[1, :n])
+    along_x = around[2, :n]
     for i in range(n):
-        flat, flat_next = a[i] | b[i], a_next[i] | b_next[i]
-        wall, wall_next = a[i] | c[i], a_next[i] | c_next[i]
-        along_z[i] = flat | (flat >> one) | (flat_next << most)
-        along_y[i] = wall | (wall >> one) | (wall_next << most)
-        along_x[i] = flat | c[i] | d[i]
+        along_x[i] = flat[i] | c[i] | d[i]
 
 
 @njit(**_JIT)
-def _carriers_reach(around, needs, n, found):
-    """Return words of edges where every needed carrier is connected, and where each is at least unknown."""
-    connected, touching = found[0], found[1]
-    touching[:n] = ~np.uint64(0)
-    connected[:n] = ~np.uint64(0) if needs.any() else np.uint64(0)
+def _or_next(bits, out):
+    one, most = np.uint64(1), np.uint64(63)
+    for i in range(len(out)):
+        out[i] = bits[i] | (bits[i] >> one) | (bits[i + 1] << most)
+
+
+@njit(**_JIT)
+def _collect(bits, own, into):
+    count = np.int64(0)
+    for i in range(len(bits)):
+        into[i] |= bits[i]
+        count += popcount(bits[i] & own[i])
+    return count
+
+
+@njit(**_JIT)
+def _count(bits, own):
+    count = np.int64(0)
+    for i in range(len(bits)):
+        count += popcount(bits[i] & own[i])
+    return count
+
+
+@njit(**_JIT)
+def _judge(edge, around, needs, works, doubtful):
+    """Keep the edges where every needed carrier is connected, and those where each is at least unknown."""
+    judged = np.uint64(0)
+    for carrier in range(len(needs)):
+        if needs[carrier]:
+            judged = ~np.uint64(0)
+    for i in range(len(edge)):
+        doubtful[i] = edge[i]
+        works[i] = edge[i] & judged
     for carrier in range(len(needs)):
         if needs[carrier]:
             terminal, other = around[2 * carrier], around[2 * carrier + 1]
-            for i in range(n):
-                connected[i] &= terminal[i]
-                touching[i] &= terminal[i] | other[i]
-    return connected, touching
+            for i in range(len(edge)):
+                works[i] &= terminal[i]
+            for i in range(len(edge)):
+                doubtful[i] &= terminal[i] | other[i]
+    for i in range(len(edge)):
+        doubtful[i] &= ~works[i]
 
 
 @njit(**_JIT)
-def _mark_plane(meeting, rising, z, counted, box, words, row, marks):
-    """Mark the voxels of plane z that touch an edge, of this plane or of the one below."""
-    statuses, size = rising.shape
+def _touch(meeting, words, rising, touched):
+    """OR into touched the voxels of a plane that touch its edges or those of the plane below (rising)."""
+    along_z, along_y, along_x = meeting[0], meeting[1], meeting[2]
+    first, n = 1 + words, len(rising) - 2 - words
+    for i in range(len(rising)):
+        touched[i] = rising[i]
+        rising[i] = along_x[i]
+    _or_into(along_x[first - words :], rising[first : first + n])
+    _or_before(along_y[first - 1 :], rising[first : first + n])
+    _or_into(rising, touched)
+    _or_before(along_z[first - 1 :], touched[first : first + n])
+    _or_before(along_z[first - words - 1 :], touched[first : first + n])
+
+
+@njit(**_JIT)
+def _or_into(bits, into):
+    for i in range(len(into)):
+        into[i] |= bits[i]
+
+
+@njit(**_JIT)
+def _or_before(bits, into):
+    """OR bits, which start one word earlier, and the same moved up by one voxel."""
     one, most = np.uint64(1), np.uint64(63)
-    touched = np.zeros((statuses, size), np.uint64)
-    for s in range(statuses):
-        along_z, along_y, along_x = meeting[0, s], meeting[1, s], meeting[2, s]
-        for i in range(1 + words, size - 1):
-            flat = along_z[i] | along_z[i - words]
-            before = along_z[i - 1] | along_z[max(i - 1 - words, 0)]
-            wall = along_y[i] | (along_y[i] << one) | (along_y[i - 1] >> most)
-            both = wall | along_x[i] | along_x[i - words]
-            touched[s, i] = rising[s, i] | both | flat | (flat << one) | (before >> most)
-            rising[s, i] = both
-    if not counted:
-        return
-    z0, y0, y1, x0, x1 = box[0, 0], box[1, 0], box[1, 1], box[2, 0], box[2, 1]
-    for y in range(y0, y1):
+    for i in range(len(into)):
+        into[i] |= bits[i + 1] | (bits[i + 1] << one) | (bits[i] >> most)
+
+
+@njit(**_JIT)
+def _write_marks(touched, z, box, words, row, marks):
+    """Write 1 dead, 2 unknown, 3 active per voxel; without access every edge is 1."""
+    y0, x0, x1 = box[1, 0], box[2, 0], box[2, 1]
+    if len(touched) == 3:
+        anything, active, unknown = touched[0], touched[1], touched[2]
+        for i in range(len(unknown)):
+            unknown[i] |= active[i]  # now the high bit
+        for i in range(len(anything)):
+            anything[i] = active[i] | (anything[i] & ~unknown[i])  # now the low bit
+    for y in range(y0, box[1, 1]):
         offset = 1 + (y + 1) * words
         for word in range(words):
-            # 1 dead, 2 unknown, 3 active; without access every edge is 1
-            low, high = touched[0, offset + word], np.uint64(0)
-            if statuses == 3:
-                active, unknown = touched[1, offset + word], touched[2, offset + word]
-                high = active | unknown
-                low = active | (low & ~high)
-            _spread(row.ctypes.data + word * 64, low, high)
-        marks[z - z0, y - y0, :] = row[x0:x1]
-
-
-@njit(parallel=True, **_JIT)
-def _find_labels(volume, shape, bounds, present):
-    for slab in prange(len(bounds) - 1):
-        _find_labels_of_slab(volume, shape, bounds[slab], bounds[slab + 1], present[slab])
+            high = touched[2, offset + word] if len(touched) == 3 else np.uint64(0)
+            _spread(row.ctypes.data + word * 64, touched[0, offset + word], high)
+        line = marks[z - box[0, 0], y - y0]
+        for x in range(x1 - x0):
+            line[x] = row[x0 + x]
 
 
 @njit(**_JIT)
-def _find_labels_of_slab(volume, shape, first, last, present):
+def _find_labels(volume, shape, first, last, present):
     """Look closely only at words that hold a label not seen before."""
     known = np.zeros(256, np.uint8)
     n_known = 0
