@@ -90,9 +90,9 @@ class Result:
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.sample.shape))
-        return f"<{type(self).__name__} of '{self.sample.name}', {shape} voxels, {len(self.graph.nodes)} regions>"
+        return f"<Result of '{self.sample.name}', {shape} voxels, {len(self.graph.nodes)} regions>"
 
-    def _writers(self) -> dict[str, Callable[[Path], None]]:
+    def _writers(self) -> dict[str, Callable[[Path], object]]:
         """Return what writes each file of the folder, summary.json last: it marks a complete result."""
         from tripoint import report
         from tripoint.io import graphml, ome_zarr, tables
@@ -145,11 +145,11 @@ class _SavedResult(Result):
         return Graph(nodes, contacts, junctions, metadata)
 
     @cached_property
-    def regions(self) -> np.ndarray | None:  # type: ignore[override]
+    def regions(self) -> np.ndarray | None:
         return self._labels("regions")
 
     @cached_property
-    def junction_map(self) -> np.ndarray | None:  # type: ignore[override]
+    def junction_map(self) -> np.ndarray | None:
         return self._labels("junctions")
 
     def _labels(self, name: str) -> np.ndarray | None:

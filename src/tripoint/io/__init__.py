@@ -23,7 +23,7 @@ from tripoint.io.units import is_unit, to_micrometres
 from tripoint.materials import Materials
 from tripoint.sample import Sample, check_spacing
 
-__all__ = ["check_output", "read"]
+__all__ = ["check_output", "read", "write"]
 
 Progress = Callable[[str, int, int], None]
 Opener = Callable[[Path, Choice], AbstractContextManager[Stored]]
@@ -117,6 +117,35 @@ def read(  # noqa: PLR0913  # each of them is one word on the command line
             "open it in another program or copy it again"
         )
         raise InputError(message) from error
+
+
+def write(sample: Sample, path: str | Path, overwrite: bool = False) -> Path:
+    """Write a sample as OME-Zarr (NGFF 0.5), which :func:`read` and viewers open with its voxel size.
+
+    Parameters
+    ----------
+    sample : Sample
+    path : str or Path
+        The folder to make, by custom ``….zarr``; it appears when it is complete.
+    overwrite : bool
+        Whether an older volume of tripoint's may be replaced.
+
+    Returns
+    -------
+    Path
+        The folder, absolute.
+
+    Raises
+    ------
+    OutputError
+        The folder exists, cannot be written, or the disk is full; nothing is left then.
+    """
+    from tripoint.io import folder, ome_zarr
+
+    target = check_output(path, overwrite)
+    with folder.result_folder(target, overwrite) as partial:
+        ome_zarr.write(partial, sample, {})
+    return target
 
 
 def _split(path: str | Path) -> tuple[Path, str | None]:
@@ -221,7 +250,7 @@ def _read_phases(
 def _check_range(values: np.ndarray, materials: Materials, path: Path, note: str) -> None:
     """Refuse labels that uint8 would turn into others: 256 into 0, -1 into 255."""
     low, high = int(values.min()), int(values.max())
-    if 0 <= low and high <= 255:
+    if low >= 0 and high <= 255:
         return
     found = np.unique(values)
     unknown = [int(v) for v in found if int(v) not in materials.labels]
@@ -268,7 +297,7 @@ def _stored_spacing(stored: Stored, units: str | None, path: Path) -> tuple[floa
 
 
 def _stem(path: Path) -> str:
-    """Return the name of a file without its ending, ``cells`` for ``cells.ome.tif`` and ``cells.ome.zarr``."""
+    """Return the name of a file without its ending, ``cells`` for ``cells.ome.tif``."""
     name = path.resolve().name if path.name in ("", ".", "..") else path.name
     stem = name if path.is_dir() and path.suffix.lower() != ".zarr" else Path(name).stem
     return stem[:-4] if stem.lower().endswith(".ome") else stem

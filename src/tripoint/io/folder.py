@@ -46,7 +46,7 @@ def check_output(path: str | Path, overwrite: bool = False) -> Path:
         if not overwrite:
             message = f"{target} exists; choose another output or set overwrite=true"
             raise OutputError(message)
-        if not (target / "summary.json").is_file():
+        if not _is_ours(target):
             message = (
                 f"{target} is not a result of tripoint (it has no summary.json) and will not be overwritten; "
                 "choose another output or remove it yourself"
@@ -89,6 +89,12 @@ def result_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
             for parent in made:  # those that stayed empty
                 with suppress(OSError):
                     parent.rmdir()
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is a result, or a volume that tripoint wrote, and so may be overwritten."""
+    group = folder / "zarr.json"
+    return (folder / "summary.json").is_file() or (group.is_file() and '"tripoint"' in group.read_text())
 
 
 def _put_in_place(partial: Path, target: Path) -> None:

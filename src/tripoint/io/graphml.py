@@ -22,8 +22,8 @@ def write(path: Path, nodes: pd.DataFrame, contacts: pd.DataFrame) -> None:
     """Write regions as nodes and contacts as undirected edges.
 
     Nodes carry the columns of their table and their position x, y, z in µm, edges the columns of theirs but
-    ``source`` and ``target``. A value that is missing (NaN) is left out, infinity is ``INF``. Junctions join three
-    regions, which GraphML's edges cannot; they stay in ``junctions.parquet``.
+    ``source`` and ``target``. A value that is missing (NaN) is left out, infinity is ``INF``. Junctions join
+    three regions, which GraphML's edges cannot; they stay in ``junctions.parquet``.
     """
     nodes = nodes.assign(**{axis: nodes[f"centroid_{axis}"] for axis in "xyz" if f"centroid_{axis}" in nodes})
     with path.open("w", encoding="utf-8") as file:
@@ -42,9 +42,8 @@ def write(path: Path, nodes: pd.DataFrame, contacts: pd.DataFrame) -> None:
 def _write_keys(file: IO[str], kind: str, table: pd.DataFrame, prefix: str) -> dict[str, str]:
     keys = {name: f"{prefix}{k}" for k, name in enumerate(table.columns)}
     for name, key in keys.items():
-        file.write(
-            f'<key id="{key}" for="{kind}" attr.name={quoteattr(str(name))} attr.type="{_type(table[name])}"/>\n'
-        )
+        named = f'attr.name={quoteattr(str(name))} attr.type="{_type(table[name])}"'
+        file.write(f'<key id="{key}" for="{kind}" {named}/>\n')
     return keys
 
 

@@ -27,7 +27,7 @@ def write(
     """Write a sample and label volumes of the same shape.
 
     Voxels are taken slab by slab, also from the GPU; chunks are compressed on all cores. The first
-    voxel's centre lies at half a voxel, as in the tables, so that points of a table fall onto their particles.
+    voxel's centre lies at half a voxel, as in the tables, so that centroids fall onto their particles.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def _files(folder: Path) -> list[Path]:
         if f.suffix.lower() in SUFFIXES and f.is_file() and not f.name.startswith(".")
     ]
     if not files:
-        message = f"{folder} holds no slices; expected files that end in {', '.join(SUFFIXES)}, or a Zarr or result folder"
+        message = f"{folder} holds no slices; expected files that end in {', '.join(SUFFIXES)}"
         raise InputError(message)
     kinds = Counter("PNG" if f.suffix.lower() == ".png" else "TIFF" for f in files)
     if len(kinds) > 1:
@@ -105,6 +105,7 @@ def _check_same(image: np.ndarray, file: Path, first: np.ndarray, first_file: Pa
     if image.shape != first.shape or image.dtype != first.dtype:
         message = (
             f"{file.name} is {image.shape[0]} × {image.shape[1]} {image.dtype}, but {first_file.name} is "
-            f"{first.shape[0]} × {first.shape[1]} {first.dtype}; expected slices of one size and type in {file.parent}"
+            f"{first.shape[0]} × {first.shape[1]} {first.dtype}; "
+            f"expected slices of one size and type in {file.parent}"
         )
         raise InputError(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import IO, Any
 
 import numpy as np
@@ -113,7 +114,10 @@ def box_of(roi: Any, shape: tuple[int, ...]) -> Box:
     """
     ranges = [None] * 3 if roi is None else list(roi)
     if len(ranges) != 3:
-        message = f"roi has {len(ranges)} ranges; expected three, for example roi=[[0,100],[0,200],null] along z, y, x"
+        message = (
+            f"roi has {len(ranges)} ranges; expected three along z, y, x, "
+            "for example roi=[[0,100],[0,200],null]"
+        )
         raise InputError(message)
     z, y, x = (_slice(bounds, size, axis) for bounds, size, axis in zip(ranges, shape, "zyx", strict=True))
     return (z, y, x)
@@ -130,7 +134,7 @@ def blocks(box: Box, stored: Stored, memory: int = 1 << 25) -> list[Box]:
     plane = math.prod(box_shape(box)[1:]) * stored.dtype.itemsize
     step = stored.step * max(1, memory // max(1, plane * stored.step))
     edges = [box[0].start, *range((box[0].start // step + 1) * step, box[0].stop, step), box[0].stop]
-    return [(slice(a, b), box[1], box[2]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(slice(a, b), box[1], box[2]) for a, b in pairwise(edges)]
 
 
 def _slice(bounds: Any, size: int, axis: str) -> slice:

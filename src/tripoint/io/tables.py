@@ -21,7 +21,7 @@ _UNITS = (
     (r"area|area_.*|surface_area|active_area", "µm²"),
     (r".*_diameter|axis_.*_length|.*_radius|bottleneck_radius_.*", "µm"),
     (r"depth_.*|path_length_.*|length|junction_length|active_length|active_junction_length", "µm"),
-    # With the default conductivity of 1 a resistance is length / area; with S/m given it is that many 1/(µm·S/m).
+    # With the default conductivity of 1; where S/m are given it is that unit per S/m.
     (r"resistance|path_resistance_.*", "1/µm"),
     (r"conductance", "µm"),
 )
@@ -32,11 +32,10 @@ def unit(column: str) -> str:
     return next((unit for pattern, unit in _UNITS if re.fullmatch(pattern, column)), "1")
 
 
-def write(path: Path, table: pd.DataFrame, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a table as Parquet with zstd, units as field metadata and ``metadata`` as JSON under ``tripoint``."""
-    if hasattr(table, "to_pandas"):  # cuDF
-        table = table.to_pandas()
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
+def write(path: Path, table: Any, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a table as Parquet: units as field metadata, ``metadata`` as JSON under ``tripoint``."""
+    on_host = table.to_pandas() if hasattr(table, "to_pandas") else table  # cuDF has it
+    arrow = pa.Table.from_pandas(on_host, preserve_index=False)
     schema = pa.schema(
         [field.with_metadata({"unit": unit(field.name)}) for field in arrow.schema],
         metadata={**(arrow.schema.metadata or {}), b"tripoint": json.dumps(plain(metadata or {})).encode()},
@@ -51,7 +50,7 @@ def read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Turn a value into what strict JSON holds: NumPy's numbers into Python's, NaN and infinities into null."""
+    """Turn a value into what strict JSON holds: NumPy's numbers into Python's, NaN and infinity into null."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):

@@ -113,7 +113,10 @@ def _volume(file: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
         return tifffile.TiffPageSeries(pages, shape=(len(pages), *first.shape), dtype=first.dtype, axes="IYX")
     if any(page is None for page in series.pages):
         missing = sum(page is None for page in series.pages)
-        message = f"{path} lacks {missing} of its {len(series.pages)} pages: it is truncated or one of several files"
+        message = (
+            f"{path} lacks {missing} of its {len(series.pages)} pages; it is truncated or one of several "
+            "files, copy all of them from their source"
+        )
         raise InputError(message)
     return series
 

@@ -66,7 +66,7 @@ def _image(node: Any) -> zarr.Group | None:
 def _open_image(group: zarr.Group, path: Path, choice: Choice) -> Stored:
     image = multiscales(group) or {}
     dataset = image["datasets"][0]
-    array = group[dataset["path"]]
+    array: Any = group[dataset["path"]]
     axes = image.get("axes") or list("tczyx")[-array.ndim :]
     names = "".join(str(axis["name"] if isinstance(axis, Mapping) else axis)[:1].lower() for axis in axes)
     scale = np.ones(array.ndim)
