@@ -1,0 +1,191 @@
+"""Charts as inline SVG: sharp in print, no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from tripoint.report.wording import short
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 14, 44
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear or logarithmic axis over a range of data."""
+
+    low: float
+    high: float
+    label: str
+    log: bool = False
+    ticks: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Choose round ticks within the range."""
+        object.__setattr__(
+            self, "ticks", _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high)
+        )
+
+    def __call__(self, values: np.ndarray | float) -> np.ndarray:
+        """Return positions from 0 to 1."""
+        values = np.asarray(values, np.float64)
+        if self.log:
+            return (np.log(values) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        return (values - self.low) / (self.high - self.low)
+
+
+def axis_for(values: np.ndarray, label: str, *, from_zero: bool = False) -> Axis:
+    """Return an axis that holds positive finite values, logarithmic where they span more than 1:40."""
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and high / low > 40:
+        return Axis(low / 1.05, high * 1.05, label, log=True)
+    low = 0.0 if from_zero else low
+    if high <= low:
+        low, high = (0.0, 2 * high) if high > 0 else (low - 1, low + 1)
+    return Axis(low, high + 0.03 * (high - low), label)
+
+
+def histogram(
+    all_values: np.ndarray,
+    interior: np.ndarray,
+    weights: np.ndarray | None,
+    axis: Axis,
+    title: str,
+    bins: int = 28,
+) -> Markup:
+    """Draw the shares of values per bin: all as an outline, the interior ones filled, each of sum 1.
+
+    Parameters
+    ----------
+    all_values : (n,) float
+    interior : (n,) bool
+    weights : (n,) float, optional
+        Such as volumes; None counts each value once.
+    axis : Axis
+    title : str
+    bins : int
+    """
+    bins = int(min(bins, max(6, 2 * math.ceil(len(all_values) ** 0.4))))
+    edges = np.linspace(0, 1, bins + 1)
+    share = []
+    for chosen in (np.ones(len(all_values), bool), interior):
+        heights, _ = np.histogram(
+            axis(all_values[chosen]), edges, weights=None if weights is None else weights[chosen]
+        )
+        share.append(heights / heights.sum() if heights.sum() else heights * 0.0)
+    upper = Axis(0.0, 100 * max(s.max() for s in share) * 1.08 or 1.0, "share, %")
+    frame = _Frame(axis, upper, 420, 230, title)
+    frame.steps(edges, 100 * share[1], "bars")
+    frame.steps(edges, 100 * share[0], "outline")
+    return frame.svg()
+
+
+def scatter(
+    groups: Sequence[tuple[str, np.ndarray, np.ndarray]], across: Axis, up: Axis, title: str
+) -> Markup:
+    """Draw points of some groups (colour, x, y), at most 2500 of each, and the median along x of each.
+
+    The points left out are every n-th, the median is of all of them.
+    """
+    frame = _Frame(across, up, 420, 250, title)
+    for colour, x, y in groups:
+        step = max(1, math.ceil(len(x) / 2500))
+        frame.points(across(x[::step]), up(y[::step]), colour)
+    for colour, x, y in groups:
+        frame.line(*_running_median(across(x), up(y)), colour)
+    return frame.svg()
+
+
+class _Frame:
+    """The axes of one chart, and marks within."""
+
+    def __init__(self, across: Axis, up: Axis, width: int, height: int, title: str) -> None:
+        self._across, self._up, self._title = across, up, title
+        self._width, self._height = width, height
+        self._inner = (width - _LEFT - _RIGHT, height - _TOP - _BOTTOM)
+        self._marks: list[str] = []
+
+    def steps(self, edges: np.ndarray, heights: np.ndarray, kind: str) -> None:
+        x = self._x(np.repeat(edges, 2))
+        y = self._y(self._up(np.concatenate([[0], np.repeat(heights, 2), [0]])))
+        self._marks.append(f'<path class="{kind}" d="M{_pairs(x, y)}"/>')
+
+    def points(self, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+        dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(self._x(x), self._y(y), strict=True))
+        self._marks.append(f'<path class="dots" stroke="{colour}" d="{dots}"/>')
+
+    def line(self, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+        if len(x) > 1:
+            path = _pairs(self._x(x), self._y(y))
+            self._marks.append(
+                f'<path class="halo" d="M{path}"/><path class="line" stroke="{colour}" d="M{path}"/>'
+            )
+
+    def svg(self) -> Markup:
+        width, height = self._inner
+        parts = [
+            f'<svg class="chart" viewBox="0 0 {self._width} {self._height}" role="img" aria-label="{escape(self._title)}">',
+            *self._ticks(),
+            *self._marks,
+            f'<path class="axis" d="M{_LEFT} {_TOP}v{height}h{width}"/>',
+            f'<text x="{_LEFT + width / 2}" y="{self._height - 8}" text-anchor="middle">{escape(self._across.label)}</text>',
+            f'<text transform="translate(13 {_TOP + height / 2}) rotate(-90)" text-anchor="middle">{escape(self._up.label)}</text>',
+            "</svg>",
+        ]
+        return Markup("".join(parts))
+
+    def _ticks(self) -> list[str]:
+        width, height = self._inner
+        parts = []
+        for tick in self._across.ticks:
+            x = float(self._x(self._across(tick)))
+            parts.append(f'<path class="tick" d="M{x:.1f} {_TOP + height}v4"/>')
+            parts.append(
+                f'<text x="{x:.1f}" y="{_TOP + height + 17}" text-anchor="middle">{_tick_text(tick)}</text>'
+            )
+        for tick in self._up.ticks:
+            y = float(self._y(self._up(tick)))
+            parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}h{width}"/>')
+            parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_tick_text(tick)}</text>')
+        return parts
+
+    def _x(self, position: np.ndarray) -> np.ndarray:
+        return _LEFT + self._inner[0] * position
+
+    def _y(self, position: np.ndarray) -> np.ndarray:
+        return _TOP + self._inner[1] * (1 - position)
+
+
+def _running_median(x: np.ndarray, y: np.ndarray, bins: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Return the medians of y in bins of x that hold at least eight points."""
+    places = np.clip((x * bins).astype(int), 0, bins - 1)
+    filled = [place for place in range(bins) if (places == place).sum() >= 8]
+    middle = np.array([np.median(x[places == place]) for place in filled])
+    return middle, np.array([np.median(y[places == place]) for place in filled])
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    step = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(step))
+    step = min((m for m in (1, 2, 2.5, 5, 10)), key=lambda m: abs(m * power - step)) * power
+    first = math.ceil(low / step - 1e-9)
+    return [float(f"{i * step:.12g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if high / low < 300 else (1,)
+    ticks = [float(f"{m}e{d}") for d in decades for m in factors if low <= m * 10.0**d <= high]
+    return ticks[:: max(1, len(ticks) // 7)]
+
+
+def _tick_text(tick: float) -> str:
+    return str(escape(short(tick, 4)))
+
+
+def _pairs(x: np.ndarray, y: np.ndarray) -> str:
+    return "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))

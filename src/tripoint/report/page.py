@@ -1,0 +1,160 @@
+"""From a result to one HTML file that stands alone."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import gzip
+import json
+import os
+import tempfile
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from tripoint._version import __version__
+from tripoint.errors import OutputError
+from tripoint.report import distributions, sections
+from tripoint.report.palette import JUNCTION, MISSING
+from tripoint.report.scene import scene
+from tripoint.report.slices import slices
+from tripoint.report.wording import count, percent
+
+
+def write(result: Any, path: str | os.PathLike[str]) -> Path:
+    """Write the report of a result to an HTML file, which is there whole or not at all.
+
+    Parameters
+    ----------
+    result : Result
+        What an analysis returned or what was loaded from a result folder.
+    path : path
+        The file, such as ``out/nmc/report.html``; one that exists is replaced.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    path = Path(path)
+    page = render(result)
+    beside = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            beside = Path(file.name)
+            file.write(page)
+        beside.chmod(0o644)
+        beside.replace(path)
+    except OSError as error:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
+        message = f"the report cannot be written to {path} ({error.strerror or error}); choose a folder that exists and has room"
+        raise OutputError(message) from error
+    return path
+
+
+def render(result: Any) -> str:
+    """Return the report of a result as HTML that asks nothing of the network.
+
+    Parameters
+    ----------
+    result : Result
+        Needs ``sample``, ``graph`` (``nodes``, ``contacts``), ``summary``, ``regions`` and ``junction_map``
+        (or None). Volumes may be zarr arrays.
+
+    Returns
+    -------
+    str
+        Styles, figures, data and the script of the 3D view are all inside; about 3 to 8 MB.
+
+    Notes
+    -----
+    Reads three planes of every volume and the regions once, slab by slab; beyond a slab it takes at most about
+    0.5 GB, whatever the volume.
+    """
+    import jinja2
+
+    loader = jinja2.FunctionLoader(_text)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("template.html").render(**_context(result))
+
+
+def _context(result: Any) -> dict[str, Any]:
+    summary = result.summary
+    view = scene(result)
+    return {
+        "name": result.sample.name,
+        "version": summary.get("tripoint", __version__),
+        "date": _date(summary),
+        "facts": sections.sample_facts(result),
+        "headline": sections.headline(result),
+        "warnings": list(summary.get("warnings", [])),
+        "phases": sections.phase_rows(result),
+        "subvolumes": summary.get("representativity", {}).get("subvolumes"),
+        "slices": slices(result),
+        "junctions": sections.junction_rows(result),
+        "has_terminals": bool(result.sample.materials.terminals),
+        "interfaces": sections.interface_rows(result),
+        "percolation": sections.percolation_rows(result),
+        "particles": sections.particle_rows(result),
+        "sizes": distributions.size_charts(result),
+        "paths": distributions.path_charts(result),
+        "graph": {key: count(value) for key, value in summary.get("graph", {}).items()},
+        "provenance": sections.provenance(result),
+        "ink": JUNCTION | {"missing": MISSING},
+        "view": _view(view) if view else None,
+        "style": Markup(_text("report.css")),
+        "script": Markup(_text("report.js")),
+    }
+
+
+def _view(view: dict[str, Any]) -> dict[str, Any]:
+    left_out = view["particles"] - view["shown"]
+    return {
+        "payload": Markup(_json(view["payload"])),
+        "plotly": Markup(_plotly()),
+        "shown": count(view["shown"]),
+        "particles": count(view["particles"]),
+        "left_out": count(left_out) if left_out else "",
+        "volume_share": percent(view["volume_share"]),
+        "triangles": count(view["triangles"]),
+        "contacts_shown": count(view["contacts_shown"]),
+        "contacts": count(view["contacts"]),
+        "all_contacts": view["contacts_shown"] == view["contacts"],
+        "properties": [entry["label"] for entry in view["payload"]["properties"]],
+    }
+
+
+def _json(payload: dict[str, Any]) -> str:
+    """Return JSON that cannot end the script element it stands in, whatever names it holds."""
+    text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> str:
+    """Return the plotly.js of the plotly package, compressed: a third of its size, unpacked by the browser."""
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode("ascii")
+
+
+def _text(name: str) -> str:
+    return (resources.files("tripoint.report") / name).read_text(encoding="utf-8")
+
+
+def _date(summary: dict[str, Any]) -> str:
+    given = summary.get("run", {}).get("date") or summary.get("date")
+    return str(given) if given else datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,215 @@
+"use strict";
+
+// ---- slices: which layers are seen ------------------------------------------------------------------------
+
+(() => {
+  const stack = document.querySelector(".slices");
+  document.getElementById("layers").addEventListener("change", ({ target }) => {
+    if (target.name === "junction") stack.classList.toggle("show-junction", target.checked);
+    else {
+      stack.classList.toggle("show-phases", target.value === "phases");
+      stack.classList.toggle("show-particles", target.value === "particles");
+    }
+  });
+})();
+
+// ---- 3D view ----------------------------------------------------------------------------------------------
+
+const RAMP = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"]; // viridis
+const byId = (id) => document.getElementById(id);
+
+async function inflate(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+const floats = async (text) => new Float32Array(await inflate(text));
+const integers = async (text) => new Int32Array(await inflate(text));
+
+async function loadPlotly() {
+  const script = document.createElement("script");
+  script.textContent = new TextDecoder().decode(await inflate(byId("plotly").textContent));
+  document.head.append(script);
+}
+
+async function unpack(data) {
+  const scene = { ...data };
+  for (const key of ["vertices", "centre", "diameter"]) scene[key] = await floats(data[key]);
+  for (const key of ["triangles", "owner", "node", "contacts"]) scene[key] = await integers(data[key]);
+  scene.properties = await Promise.all(data.properties.map(async (p) => ({ ...p, values: await floats(p.values) })));
+  const vertices = scene.vertices.length / 3;
+  scene.terminals = data.terminals.map(({ text, x, y, z }) => ({
+    text, x, y, z, showarrow: false, font: { size: 13 }, bgcolor: "rgba(255,255,255,0.75)" }));
+  scene.columns = [0, 1, 2].map((axis) => Float32Array.from({ length: vertices }, (_, v) => scene.vertices[3 * v + axis]));
+  return scene;
+}
+
+const round = (value) => {
+  if (!Number.isFinite(value)) return "–";
+  if (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3)) return value.toExponential(2).replace("e", " × 10^").replace("+", "");
+  return String(Number(value.toPrecision(3)));
+};
+const withUnit = (property, value) => (property.kind === "category"
+  ? property.names[value] ?? "–" : Number.isFinite(value) ? `${round(value)} ${property.unit}`.trim() : "none");
+const escaped = (text) => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+
+// Position of a value on the colour scale, NaN where it has none.
+function scaled(property) {
+  if (property.kind === "category") {
+    const last = Math.max(1, property.names.length - 1);
+    return property.values.map((value) => value / last);
+  }
+  const f = property.log ? Math.log : (v) => v;
+  const [low, high] = [f(property.low), f(property.high)];
+  return property.values.map((value) => (high > low ? Math.min(1, Math.max(0, (f(value) - low) / (high - low))) : value - value + 0.5));
+}
+
+function colourscale(property) {
+  const colours = property.kind === "category" ? property.colours : RAMP;
+  if (property.kind !== "category") return colours.map((colour, i) => [i / (colours.length - 1), colour]);
+  if (colours.length === 1) return [[0, colours[0]], [1, colours[0]]];
+  // steps: each category keeps one colour around its place
+  const last = colours.length - 1;
+  return colours.flatMap((colour, i) => [[Math.max(0, (i - 0.5) / last), colour], [Math.min(1, (i + 0.5) / last), colour]]);
+}
+
+function traces(scene, state) {
+  const property = scene.properties[state.property];
+  const place = scaled(property);
+  const limit = state.cut * scene.extent[state.axis];
+  const kept = (p) => scene.centre[3 * p + state.axis] <= limit;
+  const known = (p) => !Number.isNaN(place[p]);
+  const name = scene.properties.find((p) => p.column === "phase");
+  const texts = Array.from(scene.node, (node, p) => [
+    `<b>${name ? escaped(name.names[name.values[p]]) : "particle"} ${node}</b>`,
+    `diameter ${round(scene.diameter[p])} µm`,
+    property.column === "phase" ? "" : `${escaped(property.label)}: ${withUnit(property, property.values[p])}`,
+  ].filter(Boolean).join("<br>"));
+  return [
+    ...surfaceTraces(scene, state, property, place, kept, known, texts),
+    ...graphTraces(scene, state, property, place, kept, known, texts),
+  ];
+}
+
+function surfaceTraces(scene, state, property, place, kept, known, texts) {
+  const chosen = { known: [[], [], []], missing: [[], [], []] };
+  for (let t = 0; t < scene.triangles.length; t += 3) {
+    const particle = scene.owner[scene.triangles[t]];
+    if (!kept(particle)) continue;
+    const list = known(particle) ? chosen.known : chosen.missing;
+    for (let corner = 0; corner < 3; corner += 1) list[corner].push(scene.triangles[t + corner]);
+  }
+  const [x, y, z] = scene.columns;
+  const shared = {
+    type: "mesh3d", x, y, z, hoverinfo: "text", text: Array.from(scene.owner, (p) => texts[p]),
+    visible: state.surface, showscale: false, flatshading: false,
+    lighting: { ambient: 0.68, diffuse: 0.62, specular: 0.08, roughness: 0.8, fresnel: 0.05 },
+    lightposition: { x: 1e5, y: -1e5, z: 2e5 },
+  };
+  const indices = ([i, j, k]) => ({ i: Int32Array.from(i), j: Int32Array.from(j), k: Int32Array.from(k) });
+  return [
+    { ...shared, ...indices(chosen.known), intensity: Float32Array.from(scene.owner, (p) => (known(p) ? place[p] : 0)),
+      cmin: 0, cmax: 1, colorscale: colourscale(property) },
+    { ...shared, ...indices(chosen.missing), color: scene.missing },
+  ].filter((trace) => trace.i.length);
+}
+
+function graphTraces(scene, state, property, place, kept, known, texts) {
+  if (!state.graph) return [];
+  const column = (axis) => (p) => scene.centre[3 * p + axis];
+  const line = [[], [], []];
+  for (let c = 0; c < scene.contacts.length; c += 2) {
+    const [a, b] = [scene.contacts[c], scene.contacts[c + 1]];
+    if (kept(a) && kept(b)) [0, 1, 2].forEach((axis) => line[axis].push(column(axis)(a), column(axis)(b), null));
+  }
+  const all = Array.from(scene.node.keys()).filter(kept);
+  const sorted = Float32Array.from(scene.diameter).sort();
+  const largest = sorted[Math.floor(0.95 * (sorted.length - 1))] || 1;
+  const spheres = (particles, marker) => ({
+    type: "scatter3d", mode: "markers", x: particles.map(column(0)), y: particles.map(column(1)), z: particles.map(column(2)),
+    text: particles.map((p) => texts[p]), hoverinfo: "text",
+    marker: { size: particles.map((p) => 4 + 12 * Math.min(1, (scene.diameter[p] || 0) / largest)), line: { width: 0 }, ...marker },
+  });
+  const [shown, missing] = [all.filter(known), all.filter((p) => !known(p))];
+  return [
+    { type: "scatter3d", mode: "lines", x: line[0], y: line[1], z: line[2], hoverinfo: "skip", line: { color: "#7d8796", width: 1.5 } },
+    spheres(shown, { color: shown.map((p) => place[p]), cmin: 0, cmax: 1, colorscale: colourscale(property) }),
+    spheres(missing, { color: scene.missing }),
+  ].filter((trace) => trace.x.length);
+}
+
+// The legend in place of plotly's colour bar, so that it prints and lists what has no value.
+function legend(scene, property) {
+  const box = byId("view-scale");
+  box.textContent = "";
+  const add = (tag, className, text = "", parent = box) => {
+    const element = parent.appendChild(document.createElement(tag));
+    element.className = className;
+    element.textContent = text;
+    return element;
+  };
+  const entry = (colour, text) => {
+    const item = add("span", "entry");
+    add("span", "swatch", "", item).style.background = colour;
+    item.append(text);
+  };
+  const tally = (test) => property.values.reduce((sum, value) => sum + test(value), 0);
+  add("b", "", property.unit ? `${property.label}, ${property.unit}` : property.label);
+  if (property.kind === "category") {
+    property.names.forEach((name, i) => entry(property.colours[i], `${name} (${tally((v) => v === i)})`));
+  } else if (tally((v) => !Number.isNaN(v))) {
+    const scale = add("span", "scale");
+    add("div", "ramp", "", scale).style.background = `linear-gradient(90deg, ${RAMP.join(",")})`;
+    const ends = add("div", "ends", "", scale);
+    const middle = property.log ? Math.sqrt(property.low * property.high) : (property.low + property.high) / 2;
+    [`≤ ${round(property.low)}`, round(middle), `≥ ${round(property.high)}`].forEach((text) => add("span", "", text, ends));
+    if (property.log) add("span", "quiet", "logarithmic");
+  }
+  const missing = tally((v) => Number.isNaN(v));
+  if (missing) entry(scene.missing, `not reached or not known (${missing})`);
+}
+
+async function showView() {
+  const box = byId("view");
+  if (typeof DecompressionStream === "undefined") {
+    box.firstElementChild.textContent = "The 3D view needs a browser of 2023 or later; everything else on this page does not.";
+    return;
+  }
+  const scene = await unpack(JSON.parse(byId("view-data").textContent));
+  await loadPlotly();
+  box.textContent = "";
+  const state = { property: 0, surface: true, graph: false, axis: 2, cut: 1 };
+  const preferred = scene.properties.findIndex((p) => p.column === "equivalent_diameter");
+  if (preferred >= 0) state.property = preferred;
+  byId("view-property").value = state.property;
+  const axis = (title) => ({ title: { text: `${title}, µm` }, backgroundcolor: "#fff", gridcolor: "#e3e6ea", zerolinecolor: "#e3e6ea", showspikes: false });
+  const [x, y, z] = scene.extent;
+  // z points down as in the slices, and y away with it: turned, not mirrored
+  const layout = {
+    margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "stay", font: { family: "system-ui, sans-serif", size: 12, color: "#1c2330" },
+    scene: {
+      aspectmode: "data", camera: { eye: { x: 1.2, y: -1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } }, annotations: scene.terminals,
+      xaxis: { ...axis("x"), range: [0, x] }, yaxis: { ...axis("y"), range: [y, 0] }, zaxis: { ...axis("z"), range: [z, 0] },
+    },
+    hoverlabel: { align: "left" },
+  };
+  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["hoverClosest3d", "resetCameraLastSave3d"] };
+  const draw = () => {
+    legend(scene, scene.properties[state.property]);
+    return Plotly.react(box, traces(scene, state), layout, config);
+  };
+  await draw();
+  const on = (id, event, change) => byId(id).addEventListener(event, ({ target }) => { change(target); draw(); });
+  on("view-property", "change", (t) => { state.property = Number(t.value); });
+  on("view-surface", "change", (t) => { state.surface = t.checked; });
+  on("view-graph", "change", (t) => { state.graph = t.checked; });
+  on("view-axis", "change", (t) => { state.axis = Number(t.value); });
+  on("view-cut", "change", (t) => { state.cut = t.value / 1000; });
+  document.documentElement.dataset.view = "drawn";
+}
+
+if (byId("view")) {
+  showView().catch((error) => {
+    byId("view").innerHTML = '<p class="wait">The 3D view could not be drawn: this browser has no WebGL or too little memory.</p>';
+    console.error(error);
+  });
+}

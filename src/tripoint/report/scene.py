@@ -1,0 +1,176 @@
+"""What the interactive 3D view shows: particles, their contacts and the properties to colour them by."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tripoint.report.palette import MISSING, phase_colours
+from tripoint.report.surfaces import surfaces
+
+_TRIANGLES_PER_PARTICLE = 60  # fewer no longer look like a particle
+_CONTACTS_AT_MOST = 12_000
+
+# column, what to call it, unit; carriers' columns are added where a table has them
+_PROPERTIES = (
+    ("phase", "phase", ""),
+    ("equivalent_diameter", "equivalent diameter", "µm"),
+    ("volume", "volume", "µm³"),
+    ("surface_area", "surface area", "µm²"),
+    ("sphericity", "sphericity", ""),
+    ("aspect_ratio", "aspect ratio", ""),
+    ("inscribed_radius", "inscribed radius", "µm"),
+    ("coordination_number", "coordination number", "contacts"),
+    ("degree", "contacts with any region", "contacts"),
+    ("junction_length", "TPB length", "µm"),
+    ("active_junction_length", "active TPB length", "µm"),
+    ("touches_border", "cut by the border of the volume", ""),
+)
+_PER_CARRIER = (
+    ("reaches_", "reaches the {} terminal", ""),
+    ("path_resistance_", "{} path: resistance", "µm⁻¹"),
+    ("path_tortuosity_", "{} path: length / depth", ""),
+    ("path_length_", "{} path: length", "µm"),
+    ("bottleneck_radius_", "{} path: bottleneck radius", "µm"),
+    ("depth_", "depth from the {} terminal", "µm"),
+)
+_CARRIERS = ("ion", "electron", "gas")
+
+
+def scene(result: Any, budget: int = 150_000) -> dict[str, Any] | None:
+    """Return all that the page's script needs to draw the particles, or None where there are none.
+
+    Parameters
+    ----------
+    result : Result
+    budget : int
+        Triangles at most; the largest particles come first and each has some tens of triangles.
+
+    Returns
+    -------
+    dict
+        ``payload`` (JSON-ready: arrays compressed and base64-encoded), ``shown``, ``particles`` (how many there
+        are, fragments apart), ``volume_share`` of the shown among all, ``triangles``, ``contacts_shown``, ``contacts``.
+    """
+    nodes = particulate_nodes(result)
+    if "fragment" in nodes and not nodes["fragment"].all():
+        nodes = nodes[~nodes["fragment"].astype(bool)]
+    if nodes.empty:
+        return None
+    chosen = nodes.nlargest(max(1, budget // _TRIANGLES_PER_PARTICLE), "voxels").sort_values("node")
+    mesh = surfaces(result.regions, result.sample.spacing, chosen["node"].to_numpy(np.int64), budget)
+    contacts, among = _contacts(result.graph.contacts, chosen)
+    colours = phase_colours([phase.name for phase in result.sample.materials.phases])
+    payload = {
+        "vertices": pack(mesh.positions[:, ::-1], np.float32),
+        "triangles": pack(mesh.triangles, np.int32),
+        "owner": pack(mesh.owner, np.int32),
+        "node": pack(chosen["node"], np.int32),
+        "centre": pack(chosen[["centroid_x", "centroid_y", "centroid_z"]], np.float32),
+        "diameter": pack(chosen["equivalent_diameter"], np.float32),
+        "contacts": pack(contacts, np.int32),
+        "extent": [n * s for n, s in zip(result.sample.shape, result.sample.spacing, strict=True)][::-1],
+        "terminals": _terminals(result.sample),
+        "missing": MISSING,
+        "properties": [_property(chosen, *entry, colours) for entry in _available(chosen)],
+    }
+    volumes = nodes["voxels"].sum()
+    return {
+        "payload": payload,
+        "shown": len(chosen),
+        "particles": len(nodes),
+        "volume_share": float(chosen["voxels"].sum() / volumes) if volumes else math.nan,
+        "triangles": len(mesh.triangles),
+        "contacts_shown": len(contacts),
+        "contacts": among,
+    }
+
+
+def particulate_nodes(result: Any) -> pd.DataFrame:
+    """Return the rows of the nodes table that are particles: regions of particulate phases."""
+    nodes = result.graph.nodes
+    names = [phase.name for phase in result.sample.materials.phases if phase.particulate]
+    return nodes[nodes["phase"].astype(str).isin(names)]
+
+
+def _terminals(sample: Any) -> list[dict[str, Any]]:
+    """Return what is written at the outer faces: a text and a point a little outside."""
+    extent = [n * s for n, s in zip(sample.shape, sample.spacing, strict=True)]
+    carriers: dict[str, list[str]] = {}
+    for carrier, face in sample.materials.terminals.items():
+        carriers.setdefault(face, []).append(carrier)
+    marks = []
+    for face, names in carriers.items():
+        point = {axis: length / 2 for axis, length in zip("zyx", extent, strict=True)}
+        length = extent["zyx".index(face[0])]
+        point[face[0]] = length if face[1] == "+" else 0.0
+        marks.append({"text": f"{', '.join(names)} terminal", **point})
+    return marks
+
+
+def pack(values: Any, dtype: type) -> str:
+    """Return an array as base64 of gzip of its bytes, little-endian."""
+    little = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<"))
+    return base64.b64encode(gzip.compress(little.tobytes(), 6, mtime=0)).decode("ascii")
+
+
+def _available(nodes: pd.DataFrame) -> list[tuple[str, str, str]]:
+    columns = [entry for entry in _PROPERTIES if entry[0] in nodes]
+    for carrier in _CARRIERS:
+        columns += [
+            (prefix + carrier, label.format(carrier), unit)
+            for prefix, label, unit in _PER_CARRIER
+            if prefix + carrier in nodes
+        ]
+    return columns
+
+
+def _property(
+    nodes: pd.DataFrame, column: str, label: str, unit: str, colours: dict[str, str]
+) -> dict[str, Any]:
+    """Return one entry of the drop-down: its values, range and the kind of colour scale it needs."""
+    entry: dict[str, Any] = {"column": column, "label": label, "unit": unit}
+    if column == "phase":
+        names = [name for name in colours if (nodes[column].astype(str) == name).any()]
+        values = nodes[column].astype(str).map({name: i for i, name in enumerate(names)})
+        return entry | {
+            "kind": "category",
+            "names": names,
+            "colours": [colours[name] for name in names],
+            "values": pack(values, np.float32),
+        }
+    values = pd.to_numeric(nodes[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    values = np.where(np.isfinite(values), values, np.nan)
+    if column.startswith("bottleneck_radius_"):
+        values[values <= 0] = np.nan  # the terminal is not reached
+    entry["values"] = pack(values, np.float32)
+    if column.startswith(("reaches_", "touches_")):
+        return entry | {"kind": "category", "names": ["no", "yes"], "colours": ["#d55e00", "#93aecb"]}
+    finite = values[np.isfinite(values)]
+    low, high = (float(v) for v in np.quantile(finite, [0.02, 0.98])) if len(finite) else (0.0, 1.0)
+    # a property that spans more than a decade and a half is told apart only on a logarithmic scale
+    logarithmic = bool(len(finite) and finite.min() > 0 and high / low > 30)
+    return entry | {
+        "kind": "continuous",
+        "low": low,
+        "high": high,
+        "log": logarithmic,
+        "missing": int(len(values) - len(finite)),
+    }
+
+
+def _contacts(contacts: pd.DataFrame, chosen: pd.DataFrame) -> tuple[np.ndarray, int]:
+    """Return the pairs of shown particles that touch, as positions, the widest first; and how many there are."""
+    position = pd.Series(np.arange(len(chosen)), index=chosen["node"].to_numpy())
+    if contacts is None or contacts.empty:
+        return np.zeros((0, 2), np.int32), 0
+    both = contacts["source"].isin(position.index) & contacts["target"].isin(position.index)
+    among = contacts[both]
+    widest = among.nlargest(_CONTACTS_AT_MOST, "area" if "area" in among else "faces")
+    pairs = np.stack([position.reindex(widest[end]).to_numpy() for end in ("source", "target")], axis=1)
+    return pairs.astype(np.int32), len(among)

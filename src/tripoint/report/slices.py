@@ -1,0 +1,182 @@
+"""Three orthogonal slices as stacked layers: phases, particles, triple-phase boundary."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tripoint.report.palette import JUNCTION, particle_colours, phase_colours, rgb
+from tripoint.report.surfaces import host
+from tripoint.report.wording import number, short
+
+_PIXELS_AT_MOST = 900
+_WIDTH, _HEIGHT = 500.0, 620.0  # of the drawing of one slice, px
+_MARGIN = 34.0  # for the axes' names and the scale bar
+_AXES = ("z", "y", "x")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One plane through the volume, drawn.
+
+    Attributes
+    ----------
+    title : str
+        Such as ``x–y plane at z = 49.9 µm``.
+    drawing : dict
+        Lengths in px for the template's SVG: width, height, left, top, and the scale bar.
+    layers : dict of str to str
+        ``phases``, ``particles`` and ``junction`` as PNG data URIs; the last one only where there is a map.
+    across, down : str
+        Names of the axes.
+    terminals : list of dict
+        Which carriers enter or leave at an edge of the drawing: ``side`` and ``text``.
+    """
+
+    title: str
+    drawing: dict[str, Any]
+    layers: dict[str, str]
+    across: str
+    down: str
+    terminals: list[dict[str, str]]
+
+
+def slices(result: Any) -> list[Slice]:
+    """Return the middle x–y, x–z and y–z planes, at one scale.
+
+    Only these three planes are read from the volumes, which may be zarr arrays.
+    """
+    sample = result.sample
+    extent = [n * s for n, s in zip(sample.shape, sample.spacing, strict=True)]
+    planes = [_plane(axis) for axis in range(3)]
+    scale = min(
+        min((_WIDTH - 2 * _MARGIN) / extent[across] for _, _, across in planes),
+        min((_HEIGHT - 2 * _MARGIN) / extent[down] for _, down, _ in planes),
+    )
+    return [_slice(result, *plane, extent, scale) for plane in planes]
+
+
+def _plane(axis: int) -> tuple[int, int, int]:
+    """Return the axis cut, the one drawn downwards and the one drawn to the right."""
+    down, across = (other for other in range(3) if other != axis)
+    return axis, down, across
+
+
+def _slice(result: Any, axis: int, down: int, across: int, extent: list[float], scale: float) -> Slice:
+    sample = result.sample
+    index = sample.shape[axis] // 2
+    at = tuple(index if other == axis else slice(None) for other in range(3))
+    phases = host(sample.phases[at])
+    layers = {
+        "phases": _phase_layer(phases, sample),
+        "particles": _particle_layer(host(result.regions[at]), phases, sample),
+    }
+    if result.junction_map is not None:
+        layers["junction"] = _junction_layer(host(result.junction_map[at]), bool(sample.materials.terminals))
+    width, height = extent[across] * scale, extent[down] * scale
+    bar = _round_length(0.28 * extent[across])
+    place = (index + 0.5) * sample.spacing[axis]
+    return Slice(
+        title=f"{_AXES[across]}–{_AXES[down]} plane at {_AXES[axis]} = {number(place)}\u00a0µm (slice {index})",
+        drawing={
+            "width": width, "height": height, "left": _MARGIN, "top": _MARGIN,
+            "bar": bar * scale, "bar_label": f"{short(bar)}\u00a0µm",
+        },
+        layers=layers,
+        across=_AXES[across],
+        down=_AXES[down],
+        terminals=_terminals(sample.materials.terminals, down, across),
+    )  # fmt: skip
+
+
+def _phase_layer(phases: np.ndarray, sample: Any) -> str:
+    table = np.full((256, 3), 255, np.uint8)
+    colours = phase_colours([phase.name for phase in sample.materials.phases])
+    for phase in sample.materials.phases:
+        table[phase.label] = rgb(colours[phase.name])
+    return _png(_thin(phases), table)
+
+
+def _particle_layer(regions: np.ndarray, phases: np.ndarray, sample: Any) -> str:
+    """Colour every region, with a dark line where two particles of the slice meet."""
+    particulate = np.zeros(256, bool)
+    particulate[[phase.label for phase in sample.materials.phases if phase.particulate]] = True
+    regions, phases = _thin(regions), _thin(phases)
+    labels, first, inverse = np.unique(regions, return_index=True, return_inverse=True)
+    colours = particle_colours(labels, particulate[phases.ravel()[first]])
+    colours[labels == 0] = 255
+    image = colours[inverse.reshape(regions.shape)]
+    inside = particulate[phases]
+    for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        line = (regions[here] != regions[there]) & inside[here] & inside[there]
+        image[here][line] = (40, 44, 52)
+    return _data_uri(image)
+
+
+def _junction_layer(junction_map: np.ndarray, has_terminals: bool) -> str:
+    """Paint the voxels at a triple-phase boundary; of a thinned block the best one stays seen."""
+    table = np.zeros((256, 3), np.uint8)
+    names = ("dead", "unknown", "active") if has_terminals else ("present",) * 3
+    for value, name in enumerate(names, start=1):
+        table[value] = rgb(JUNCTION[name])
+    step = _step(junction_map.shape)
+    if step > 1:
+        for axis in (0, 1):
+            starts = np.arange(0, junction_map.shape[axis], step)
+            junction_map = np.maximum.reduceat(junction_map, starts, axis=axis)
+    return _png(junction_map, table, transparent=0)
+
+
+def _terminals(terminals: Any, down: int, across: int) -> list[dict[str, str]]:
+    """Return what stands at each side of the drawing, such as ``ion terminal`` at the top."""
+    sides = {
+        f"{_AXES[down]}-": "top",
+        f"{_AXES[down]}+": "bottom",
+        f"{_AXES[across]}-": "left",
+        f"{_AXES[across]}+": "right",
+    }
+    carriers: dict[str, list[str]] = {}
+    for carrier, face in terminals.items():
+        if face in sides:
+            carriers.setdefault(sides[face], []).append(carrier)
+    return [{"side": side, "text": f"{', '.join(names)} terminal"} for side, names in carriers.items()]
+
+
+def _step(shape: tuple[int, ...]) -> int:
+    return max(1, math.ceil(max(shape) / _PIXELS_AT_MOST))
+
+
+def _thin(image: np.ndarray) -> np.ndarray:
+    step = _step(image.shape)
+    return image[::step, ::step]
+
+
+def _round_length(length: float) -> float:
+    """Return the largest of 1, 2, 5 times a power of ten that is not longer."""
+    power = 10.0 ** math.floor(math.log10(length))
+    return float(f"{max(m for m in (1, 2, 5) if m * power <= length * 1.0001) * power:.1g}")
+
+
+def _png(image: np.ndarray, table: np.ndarray, transparent: int | None = None) -> str:
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(image), mode=None).convert("L")
+    picture.putpalette(table.ravel().tolist())
+    return _encode(picture, **({} if transparent is None else {"transparency": transparent}))
+
+
+def _data_uri(image: np.ndarray) -> str:
+    from PIL import Image
+
+    return _encode(Image.fromarray(image))
+
+
+def _encode(picture: Any, **options: int) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True, **options)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
