@@ -75,9 +75,7 @@ def analyze(config: Any) -> None:
             device=settings["device"],
             progress=progress,
         )
-        progress("writing", 0, 1)
-        result.save(output, overwrite=settings["overwrite"])
-        progress("done", 1, 1)
+        result.save(output, overwrite=settings["overwrite"], progress=progress)
     for warning in result.summary["warnings"]:
         log.warning("warning: %s", warning)
     run = result.summary["run"]
