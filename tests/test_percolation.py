@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import spsolve
+
 from small_graphs import chain, contacts_of, nodes_of, regions_of
 from strategies import phase_volumes
-
 from tripoint import percolation
 from tripoint.errors import InputError
 from tripoint.materials import CARRIERS, FACES, Materials, Phase
@@ -300,8 +300,10 @@ def test_paths_bottlenecks_and_bridges_are_what_networkx_says(made):
                 nx.path_weight(graph, path, "length"),
                 min((tree.edges[pair]["width"] for pair in nx.utils.pairwise(wide)), default=np.inf),
             )
-        for node, ways in outside.items():
-            ways = [(want[n][0] + r, want[n][1] + d, min(want[n][2], w)) for n, r, d, w in ways if n in want]
+        for node, entries in outside.items():
+            ways = [
+                (want[n][0] + r, want[n][1] + d, min(want[n][2], w)) for n, r, d, w in entries if n in want
+            ]
             if ways:
                 want[node] = (*min(ways)[:2], max(way[2] for way in ways))
         for row in found.itertuples():
@@ -374,15 +376,16 @@ def test_a_straight_bar_has_the_resistance_of_a_bar(lengths, conductivity):
 
 @pytest.mark.parametrize("hole", [2, 4, 6, 8])
 def test_a_constricted_bar_has_about_the_resistance_of_the_field(hole):
-    """Two cubes of side 10 joined by a square hole: within 25 % of the finite-volume solution."""
+    """Two cubes of side 10 joined by a square hole: within 20 % of the finite-volume solution."""
     side = 10
     nodes, contacts = chain((side, side), side)
     contacts["area"] = hole**2
     contacts["neck_radius"] = hole / 2
     halves = percolation.contact_resistances(nodes, contacts, (1.0, 1.0, 1.0))
+    assert halves[0][0] == pytest.approx(0.05 + (1 - hole / side) ** 1.5 / (2 * hole))
     # from centre to centre, and two half cubes at the ends, which are straight ducts
     model = float(halves[0][0] + halves[1][0]) + side / side**2
-    assert model == pytest.approx(field_resistance(side, hole), rel=0.25)
+    assert model == pytest.approx(field_resistance(side, hole), rel=0.2)
 
 
 def field_resistance(side, hole):
@@ -443,7 +446,7 @@ def test_a_hub_of_many_regions_is_no_obstacle():
     nodes, contacts = percolation.paths(nodes, contacts, ELECTRONS, (4, 2, 2), (1.0, 1.0, 1.0))
     assert nodes["reaches_electron"].all()
     assert contacts["bridge_electron"].all()
-    assert nodes["path_length_electron"][1:].nunique() == 1
+    assert np.ptp(nodes["path_length_electron"][1:]) == 0
 
 
 def test_a_graph_without_contacts():
