@@ -236,22 +236,21 @@ def _read_phases(
     total = box_shape(box)[0]
     phases = np.empty(box_shape(box), np.uint8)
     for block in blocks(box, stored):
-        values = stored.read(block)
-        if values.dtype.kind in "ui" and values.dtype != np.uint8:
-            _check_range(values, materials, path, stored.note)
-        start = block[0].start - box[0].start
-        stop = block[0].stop - box[0].start
-        phases[start:stop] = values
+        start, stop = block[0].start - box[0].start, block[0].stop - box[0].start
+        # No name holds the block, so that the next is not read while this one still takes memory.
+        phases[start:stop] = _in_range(stored.read(block), materials, path, stored.note)
         if progress is not None:
             progress("read", stop, total)
     return phases
 
 
-def _check_range(values: np.ndarray, materials: Materials, path: Path, note: str) -> None:
-    """Refuse labels that uint8 would turn into others: 256 into 0, -1 into 255."""
+def _in_range(values: np.ndarray, materials: Materials, path: Path, note: str) -> np.ndarray:
+    """Return the values, unless uint8 would turn labels into others: 256 into 0, -1 into 255."""
+    if values.dtype == np.uint8 or values.dtype.kind == "b":
+        return values
     low, high = int(values.min()), int(values.max())
     if low >= 0 and high <= 255:
-        return
+        return values
     found = np.unique(values)
     unknown = [int(v) for v in found if int(v) not in materials.labels]
     shown = ", ".join(map(str, unknown[:8])) + (", …" if len(unknown) > 8 else "")

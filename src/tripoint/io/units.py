@@ -16,7 +16,7 @@ _SPELLINGS = {
     1e3: ("mm", "millimeter", "millimetre"),
     1e4: ("cm", "centimeter", "centimetre"),
     1e6: ("m", "meter", "metre"),
-    25400.0: ("in", "inch"),
+    25400.0: ("in", "inch", "inches"),
 }
 _MICROMETRES = {spelling: factor for factor, names in _SPELLINGS.items() for spelling in names}
 _NO_UNIT = {"", "pixel", "pixels", "px", "voxel", "voxels", "none", "null", "unknown"}
