@@ -1,0 +1,436 @@
+"""Pairs and triples of regions that meet, counted on the host.
+
+The volume is cut into slabs that threads count on their own; every count is an integer and belongs
+to the lowest of its voxels, so the sum over slabs does not depend on how they were cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numba import njit
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+ROW = 10  # int64 words of a pair's row, see PairCounts.rows
+RADIUS = 13  # its neck radius, as 32-bit lane
+SUMS = 7  # its first sum of positions, as 64-bit word
+TILE = 64  # rows of y counted together: the pairs of a tile stay in the processor's cache
+ACTIVE = 2  # status of an edge that every carrier reaches
+OUTSIDE = -1  # stands for the voxels beyond the volume
+
+# The lowest bit that is set, for every set of lanes.
+LOWEST = np.array([0] + [(m & -m).bit_length() - 1 for m in range(1, 1 << 13)], np.uint8)
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """What was counted of each pair of regions in one part of the volume; 88 bytes per pair.
+
+    Parameters
+    ----------
+    keys : (n,) int64
+        lower region · 2³² + higher region, each pair once, in no order.
+    rows : (n, 10) int64
+        As 32-bit lanes 0 to 12 the transitions along ``crofton.DIRECTIONS``, lane 13 the neck radius
+        as float32; as words 7 to 9 the sums of z, y, x of the lower voxel of every face.
+        One row instead of several arrays, because a pair then costs one or two cache lines.
+    """
+
+    keys: np.ndarray
+    rows: np.ndarray
+
+
+def contacts(
+    regions: np.ndarray,
+    factors: np.ndarray,
+    distance: np.ndarray | None = None,
+    phases: np.ndarray | None = None,
+    areas: bool = True,
+) -> dict[str, np.ndarray]:
+    """Count and sum up every pair of regions; see :func:`merge` for what comes back."""
+    return merge(count(regions, distance, phases, areas), factors)
+
+
+def count(
+    regions: np.ndarray,
+    distance: np.ndarray | None = None,
+    phases: np.ndarray | None = None,
+    areas: bool = True,
+    box: Box | None = None,
+    origin: tuple[int, int, int] = (0, 0, 0),
+) -> list[PairCounts]:
+    """Count the pairs whose lowest voxel lies in a box; neighbours beyond it are read where there are any.
+
+    Parameters
+    ----------
+    regions, distance, phases
+        As in :func:`tripoint.boundary.contacts`.
+    areas : bool
+        Count along all 13 directions, or along the three axes alone.
+    box : ((z0, z1), (y0, y1), (x0, x1)), optional
+        The whole array by default.
+    origin : (z, y, x)
+        Where the array's first voxel lies in the whole volume.
+
+    Returns
+    -------
+    list of PairCounts
+        One per slab; lists of several boxes are put together with ``+``.
+    """
+    (z0, z1), y, x = box or tuple((0, n) for n in regions.shape)
+    threads = numba.get_num_threads()
+    thickness = min(max(8, -(-(z1 - z0) // (4 * threads))), max(1, 2**30 // regions[0].size))
+    if distance is None:
+        distance = np.empty((0, 0, 0), np.float32)
+    if phases is None:
+        phases = np.empty((0, 0, 0), np.uint8)
+
+    def slab(start: int) -> PairCounts:
+        bounds = (start, min(start + thickness, z1), *y, *x)
+        keys, rows = _count_box(regions, distance, phases, bounds, areas)
+        if any(origin):
+            faces = rows.view(np.int32)[:, :3].sum(axis=1, dtype=np.int64)
+            rows[:, SUMS:] += faces[:, None] * np.array(origin)
+        return PairCounts(keys, rows)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(slab, range(z0, z1, thickness)))
+
+
+def merge(parts: Sequence[PairCounts], factors: np.ndarray) -> dict[str, np.ndarray]:
+    """Sum the parts of every pair, in 64 bits.
+
+    Returns
+    -------
+    dict
+        ``source``, ``target`` (n,) int32, sorted; ``faces`` (n, 3) int64; ``position`` (n, 3) int64, the
+        sum over faces of z, y, x of the lower voxel; ``area`` (n,) float64, transitions · factors;
+        ``radius`` (n,) float32, 0 where no face lies within one phase. Pairs with region 0 and pairs
+        that touch along edges and corners alone are among them.
+    """
+    keys = np.concatenate([np.empty(0, np.int64), *(part.keys for part in parts)])
+    rows = np.concatenate([np.empty((0, ROW), np.int64), *(part.rows for part in parts)])
+    order = np.argsort(keys)
+    sums = _sum_pairs(order, keys, rows, np.asarray(factors, np.float64))
+    return dict(zip(("source", "target", "faces", "position", "area", "radius"), sums, strict=True))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sum_pairs(order, keys, rows, factors):
+    n = 0
+    for i in range(order.size):
+        n += i == 0 or keys[order[i]] != keys[order[i - 1]]
+    source, target = np.empty(n, np.int32), np.empty(n, np.int32)
+    faces, position = np.zeros((n, 3), np.int64), np.zeros((n, 3), np.int64)
+    area, radius = np.zeros(n, np.float64), np.zeros(n, np.float32)
+    lanes, radii = rows.view(np.int32), rows.view(np.float32)
+    transitions = np.zeros(13, np.int64)
+    pair = -1
+    for i in range(order.size):
+        row = order[i]
+        if i == 0 or keys[row] != keys[order[i - 1]]:
+            pair += 1
+            source[pair], target[pair] = keys[row] >> 32, keys[row] & 0xFFFFFFFF
+            transitions[:] = 0
+        for d in range(13):
+            transitions[d] += lanes[row, d]
+        for axis in range(3):
+            position[pair, axis] += rows[row, SUMS + axis]
+        radius[pair] = max(radius[pair], radii[row, RADIUS])
+        if i + 1 == order.size or keys[order[i + 1]] != keys[row]:
+            faces[pair] = transitions[:3]
+            for d in range(13):
+                area[pair] += transitions[d] * factors[d]
+    return source, target, faces, position, area, radius
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count_box(regions, distance, phases, bounds, areas):
+    """Count every pair whose lowest voxel lies within the bounds; keys and rows of the pairs."""
+    z0, z1, y0, y1, x0, x1 = bounds
+    nx = x1 - x0
+    low = np.full((TILE + 2, nx + 2), OUTSIDE, np.int32)
+    high = np.full((TILE + 2, nx + 2), OUTSIDE, np.int32)
+    differs = np.zeros(nx, np.int32)
+    near = np.zeros(16, np.int32)
+    keys, rows = np.empty(1024, np.int64), np.zeros((1024, ROW), np.int64)
+    table = np.full(4096, -1, np.int32)
+    lanes, radii = rows.view(np.int32), rows.view(np.float32)
+    n = 0
+    last, slot = np.int64(-1), np.int64(0)
+    for y_tile in range(y0, y1, TILE):
+        y_end = min(y_tile + TILE, y1)
+        _load(regions, z0, y_tile, x0, high)
+        for z in range(z0, z1):
+            low, high = high, low
+            _load(regions, z + 1, y_tile, x0, high)
+            for y in range(y_tile, y_end):
+                i = y - y_tile
+                here, beside = low[i + 1], low[i + 2]
+                up_left, up, up_right = high[i], high[i + 1], high[i + 2]
+                if areas:
+                    _differs_13(here, beside, up_left, up, up_right, differs)
+                else:
+                    _differs_3(here, beside, up, differs)
+                for x in range(nx):
+                    if differs[x] == 0:
+                        continue
+                    own = here[x + 1]
+                    near[0], near[1], near[2] = up[x + 1], beside[x + 1], here[x + 2]
+                    if areas:
+                        near[3], near[4], near[5], near[6] = beside[x + 2], beside[x], up[x + 2], up[x]
+                        near[7], near[8] = up_right[x + 1], up_left[x + 1]
+                        near[9], near[10] = up_right[x + 2], up_right[x]
+                        near[11], near[12] = up_left[x + 2], up_left[x]
+                    else:
+                        near[3:13] = own
+                    rest = _others(near, own)
+                    while rest:
+                        lane = LOWEST[rest]
+                        other = near[lane]
+                        same = _equal(near, other)
+                        rest &= ~same
+                        key = (np.int64(min(own, other)) << 32) | np.int64(max(own, other))
+                        if key != last:  # the next voxel along x most often meets the same pair
+                            last = key
+                            place = _find(table, keys, key)
+                            if table[place] < 0:
+                                if n == keys.size:
+                                    table, keys, rows = _enlarge(table, keys, rows)
+                                    lanes, radii = rows.view(np.int32), rows.view(np.float32)
+                                    place = _find(table, keys, key)
+                                table[place] = n
+                                keys[n] = key
+                                n += 1
+                            slot = table[place]
+                        for d in range(13):
+                            lanes[slot, d] += (same >> np.int32(d)) & np.int32(1)
+                        if lane < 3:
+                            faces = np.int64((same & 1) + ((same >> 1) & 1) + ((same >> 2) & 1))
+                            rows[slot, SUMS] += faces * z
+                            rows[slot, SUMS + 1] += faces * y
+                            rows[slot, SUMS + 2] += faces * (x + x0)
+                            if distance.size:
+                                radius = _widest(distance, phases, z, y, x + x0, same)
+                                radii[slot, RADIUS] = max(radii[slot, RADIUS], radius)
+    return keys[:n].copy(), rows[:n].copy()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _load(regions, z, y0, x0, plane):
+    """Copy a tile of one slice, one voxel wider on every side, with OUTSIDE beyond the volume."""
+    nz, ny, nx = regions.shape
+    plane[:] = OUTSIDE
+    if z >= nz:
+        return
+    first, end = max(x0 - 1, 0), min(x0 - 1 + plane.shape[1], nx)
+    for i in range(plane.shape[0]):
+        y = y0 - 1 + i
+        if 0 <= y < ny:
+            row, out = regions[z, y, first:end], plane[i, first - x0 + 1 :]
+            for x in range(end - first):
+                out[x] = row[x]
+
+
+# The two loops below have no branch, so that the compiler turns them into vector instructions.
+@njit(cache=True, nogil=True, error_model="numpy")
+def _differs_13(here, beside, up_left, up, up_right, out):
+    """Not 0 where a voxel of a row differs from any of its 13 forward neighbours."""
+    for x in range(out.size):
+        c = here[x + 1]
+        out[x] = (
+            (here[x + 2] ^ c)
+            | (beside[x] ^ c) | (beside[x + 1] ^ c) | (beside[x + 2] ^ c)
+            | (up_left[x] ^ c) | (up_left[x + 1] ^ c) | (up_left[x + 2] ^ c)
+            | (up[x] ^ c) | (up[x + 1] ^ c) | (up[x + 2] ^ c)
+            | (up_right[x] ^ c) | (up_right[x + 1] ^ c) | (up_right[x + 2] ^ c)
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _differs_3(here, beside, up, out):
+    for x in range(out.size):
+        c = here[x + 1]
+        out[x] = (here[x + 2] ^ c) | (beside[x + 1] ^ c) | (up[x + 1] ^ c)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _others(near, own):
+    """Lanes, as bits, whose neighbour is another region, 0 included."""
+    bits = np.int32(0)
+    for d in range(13):
+        bits |= np.int32((near[d] != own) & (near[d] != OUTSIDE)) << np.int32(d)
+    return bits
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _equal(near, region):
+    bits = np.int32(0)
+    for d in range(13):
+        bits |= np.int32(near[d] == region) << np.int32(d)
+    return bits
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _widest(distance, phases, z, y, x, same):
+    """Return the largest min(d_p, d_q) over those of a voxel's three faces that lie within one phase."""
+    own, widest = distance[z, y, x], np.float32(0)
+    for axis in range(3):
+        if (same >> axis) & 1:
+            p, q, r = z + (axis == 0), y + (axis == 1), x + (axis == 2)
+            if phases.size == 0 or phases[p, q, r] == phases[z, y, x]:
+                widest = max(widest, min(own, distance[p, q, r]))
+    return widest
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _find(table, keys, key):
+    """Return the place of a key in the open-addressing table, or the free place where it belongs."""
+    mask = np.int64(table.size - 1)
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    place = np.int64(mixed ^ (mixed >> np.uint64(32))) & mask
+    while table[place] >= 0 and keys[table[place]] != key:
+        place = (place + 1) & mask
+    return place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _enlarge(table, keys, rows):
+    n = keys.size
+    more_keys, more_rows = np.empty(2 * n, np.int64), np.zeros((2 * n, ROW), np.int64)
+    more_keys[:n], more_rows[:n] = keys, rows
+    more_table = np.full(2 * table.size, -1, np.int32)
+    for i in range(n):
+        more_table[_find(more_table, more_keys, keys[i])] = i
+    return more_table, more_keys, more_rows
+
+
+def junctions(regions, phases, edges, triples):
+    """Sum the edges of every triple of regions; see :func:`tripoint.boundary.junctions`.
+
+    Returns
+    -------
+    dict
+        ``rows`` (n, 4) int32 of junction, a, b, c, sorted; ``lengths`` (n, 2) float64, all and active;
+        ``counts`` (n, 5) int64: incidences, active ones, and the sums of z, y, x of the edges' middles in
+        half voxels.
+    """
+    triples = np.asarray(triples, np.uint8).reshape(-1, 3)
+    rows, lengths, counts = _sum_triples(
+        regions, phases, edges.index, edges.axis, edges.triple, edges.status, edges.edge_length, triples
+    )
+    order = np.lexsort(rows.T[::-1])
+    return {"rows": rows[order], "lengths": lengths[order], "counts": counts[order]}
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sum_triples(regions, phases, index, axis, triple, status, edge_length, triples):
+    """Add every edge to its region triples, in the order of the edges: one thread, one order of sums."""
+    rows, table = np.empty((1024, 4), np.int32), np.full(4096, -1, np.int32)
+    lengths, counts = np.zeros((1024, 2), np.float64), np.zeros((1024, 5), np.int64)
+    around_regions, around_phases = np.empty(4, np.int32), np.empty(4, np.uint8)
+    found = np.empty((4 * max(1, len(triples)), 4), np.int32)
+    record = np.empty(len(found), np.int64)
+    middle = np.empty(3, np.int64)
+    plane, width = regions.shape[1] * regions.shape[2], regions.shape[2]
+    n, end = 0, 0
+    while end < index.size:
+        start = end
+        while end < index.size and index[end] == index[start] and axis[end] == axis[start]:
+            end += 1
+        z, y, x = index[start] // plane, index[start] % plane // width, index[start] % width
+        along = axis[start]
+        for i in range(4):  # the two directions across the edge, each taken or not
+            first, second = i & 1, i >> 1
+            p = z + (0 if along == 0 else first)
+            q = y + (first if along == 0 else (0 if along == 1 else second))
+            r = x + (0 if along == 2 else second)
+            around_regions[i], around_phases[i] = regions[p, q, r], phases[p, q, r]
+        k = 0
+        for i in range(start, end):
+            more = _region_triples(around_regions, around_phases, triples, triple[i], found, k)
+            record[k:more] = i
+            k = more
+        middle[0], middle[1], middle[2] = 2 * z + 2, 2 * y + 2, 2 * x + 2
+        middle[along] -= 1
+        for i in range(k):
+            place = _find_row(table, rows, found[i])
+            if table[place] < 0:
+                if n == len(rows):
+                    table, rows, lengths, counts = _enlarge_rows(table, rows, lengths, counts)
+                    place = _find_row(table, rows, found[i])
+                table[place] = n
+                rows[n] = found[i]
+                n += 1
+            slot = table[place]
+            active = status[record[i]] == ACTIVE
+            share = np.float64(edge_length[record[i]]) / k
+            lengths[slot, 0] += share
+            counts[slot, 0] += 1
+            if active:
+                lengths[slot, 1] += share
+                counts[slot, 1] += 1
+            for d in range(3):
+                counts[slot, 2 + d] += middle[d]
+    return rows[:n], lengths[:n], counts[:n]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _region_triples(regions, phases, triples, junction, found, k):
+    """Append the distinct triples of regions, of the phases of a junction, among four voxels."""
+    first = k
+    for a in range(4):
+        for b in range(4):
+            for c in range(4):
+                if (
+                    phases[a] == triples[junction, 0]
+                    and phases[b] == triples[junction, 1]
+                    and phases[c] == triples[junction, 2]
+                    and min(regions[a], regions[b], regions[c]) > 0
+                ):
+                    known = False
+                    for i in range(first, k):
+                        known |= (
+                            found[i, 1] == regions[a]
+                            and found[i, 2] == regions[b]
+                            and found[i, 3] == regions[c]
+                        )
+                    if not known:
+                        found[k, 0], found[k, 1] = junction, regions[a]
+                        found[k, 2], found[k, 3] = regions[b], regions[c]
+                        k += 1
+    return k
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _find_row(table, rows, row):
+    """As :func:`_find`, for rows of four numbers."""
+    mask = np.int64(table.size - 1)
+    mixed = np.uint64(0)
+    for i in range(4):
+        mixed = (mixed ^ np.uint64(row[i])) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(32)
+    place = np.int64(mixed) & mask
+    while table[place] >= 0:
+        other = rows[table[place]]
+        if other[0] == row[0] and other[1] == row[1] and other[2] == row[2] and other[3] == row[3]:
+            break
+        place = (place + 1) & mask
+    return place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _enlarge_rows(table, rows, lengths, counts):
+    n = len(rows)
+    more_rows = np.empty((2 * n, 4), np.int32)
+    more_lengths, more_counts = np.zeros((2 * n, 2), np.float64), np.zeros((2 * n, 5), np.int64)
+    more_rows[:n], more_lengths[:n], more_counts[:n] = rows, lengths, counts
+    more_table = np.full(2 * table.size, -1, np.int32)
+    for i in range(n):
+        more_table[_find_row(more_table, more_rows, rows[i])] = i
+    return more_table, more_rows, more_lengths, more_counts

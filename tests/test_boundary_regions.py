@@ -1,0 +1,380 @@
+"""Contacts of region pairs and junctions of region triples."""
+
+from collections import defaultdict
+from itertools import pairwise, product
+
+import cc3d
+import numba
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tripoint._cpu.boundary import regions as on_host
+from tripoint.boundary.crofton import DIRECTIONS, area, factors
+from tripoint.boundary.length import JunctionEdges
+from tripoint.boundary.regions import contacts, junctions
+from tripoint.errors import InputError
+
+CONTACT_TYPES = {
+    "source": "int32", "target": "int32", "faces_z": "int64", "faces_y": "int64", "faces_x": "int64",
+    "faces": "int64", "area": "float64", "centroid_z": "float64", "centroid_y": "float64",
+    "centroid_x": "float64", "neck_radius": "float64",
+}  # fmt: skip
+JUNCTION_TYPES = {
+    "a": "int32", "b": "int32", "c": "int32", "junction": "int32", "length": "float64", "edges": "int64",
+    "active_length": "float64", "active": "bool", "centroid_z": "float64", "centroid_y": "float64",
+    "centroid_x": "float64",
+}  # fmt: skip
+
+
+def brute_contacts(regions, spacing, distance=None, phases=None):
+    """Every pair's transitions, face centres and radii by loops over voxels: slow and obvious."""
+    transitions = defaultdict(lambda: np.zeros(13, np.int64))
+    centres, radii = defaultdict(list), defaultdict(list)
+    for p in np.ndindex(regions.shape):
+        for d, step in enumerate(DIRECTIONS):
+            q = tuple(int(v) for v in np.add(p, step))
+            if not all(0 <= v < n for v, n in zip(q, regions.shape, strict=True)):
+                continue
+            if regions[p] == regions[q]:
+                continue
+            pair = tuple(sorted((int(regions[p]), int(regions[q]))))
+            transitions[pair][d] += 1
+            if d < 3:
+                centres[pair].append((np.add(p, q) / 2 + 0.5) * spacing)
+                if distance is not None and (phases is None or phases[p] == phases[q]):
+                    radii[pair].append(min(distance[p], distance[q]))
+    rows = []
+    for pair in sorted(centres):
+        if pair[0] == 0:
+            continue
+        counts = transitions[pair]
+        measured = area(counts, spacing)
+        radius = max(radii[pair]) if radii[pair] else np.sqrt(measured / np.pi)
+        rows.append((*pair, *counts[:3], counts[:3].sum(), measured, *np.mean(centres[pair], axis=0), radius))
+    surface = np.zeros(regions.max() + 1)
+    for pair, counts in transitions.items():
+        for region in pair:
+            surface[region] += area(counts, spacing)
+    table = pd.DataFrame(rows, columns=list(CONTACT_TYPES)).astype(CONTACT_TYPES)
+    return table, surface
+
+
+def brute_edges(phases, triples, status=None):
+    """Records of the edges around which all three phases of a triple stand, with made-up lengths."""
+    rows = []
+    for p in np.ndindex(phases.shape):
+        for axis in range(3):
+            around = voxels_around(p, axis)
+            if not all(v < n for q in around for v, n in zip(q, phases.shape, strict=True)):
+                continue
+            found = {int(phases[q]) for q in around}
+            hits = [i for i, triple in enumerate(triples) if set(triple) <= found]
+            index = int(np.ravel_multi_index(p, phases.shape))
+            length = 0.5 + (index * 7 + axis) % 11 / 13
+            rows += [(index, axis, i, length) for i in hits]
+    index, axis, triple, length = (
+        (np.array(c) for c in zip(*rows, strict=True)) if rows else [np.empty(0)] * 4
+    )
+    told = np.full(len(rows), 255, np.uint8) if status is None else (index + triple).astype(int) % 3
+    return JunctionEdges(
+        index.astype(np.int64), axis.astype(np.uint8), triple.astype(np.uint8), np.asarray(told, np.uint8),
+        length.astype(np.float32), length.astype(np.float32),
+    )  # fmt: skip
+
+
+def voxels_around(p, axis):
+    """Return the four voxels around the lattice edge along an axis whose lowest voxel is p."""
+    across = [a for a in range(3) if a != axis]
+    return [
+        tuple(p[a] + (i if a == across[0] else j if a == across[1] else 0) for a in range(3))
+        for i, j in product((0, 1), repeat=2)
+    ]
+
+
+def brute_junctions(regions, phases, edges, spacing, triples):
+    """Sum the edges into a dictionary, one lattice edge after the other."""
+    length, active_length = defaultdict(float), defaultdict(float)
+    count, middles, active = defaultdict(int), defaultdict(list), defaultdict(bool)
+    records = defaultdict(list)
+    for i in range(len(edges)):
+        records[int(edges.index[i]), int(edges.axis[i])].append(i)
+    for (index, axis), group in records.items():
+        p = tuple(int(v) for v in np.unravel_index(index, phases.shape))
+        around = voxels_around(p, axis)
+        hits = []
+        for i in group:
+            sides = [
+                {int(regions[q]) for q in around if phases[q] == label and regions[q] > 0}
+                for label in triples[edges.triple[i]]
+            ]
+            hits += [((int(edges.triple[i]), *choice), i) for choice in product(*sides)]
+        for key, i in hits:
+            length[key] += float(edges.edge_length[i]) / len(hits)
+            count[key] += 1
+            active[key] |= bool(edges.status[i] == 2)
+            active_length[key] += float(edges.edge_length[i]) / len(hits) * (edges.status[i] == 2)
+            middles[key].append(np.mean([np.array(q) + 0.5 for q in around], axis=0) * spacing)
+    told = len(edges) == 0 or (edges.status != 255).any()
+    rows = [
+        (*key[1:], key[0], length[key], count[key], active_length[key] if told else np.nan, active[key],
+         *np.mean(middles[key], axis=0))
+        for key in sorted(count)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(JUNCTION_TYPES)).astype(JUNCTION_TYPES)
+
+
+def blobs(shape, n, seed=0):
+    """Regions around random points (every voxel to the nearest one), of random phases."""
+    rng = np.random.default_rng(seed)
+    seeds = rng.uniform(0, shape, (n, 3))
+    voxels = np.stack(np.indices(shape), axis=-1).reshape(-1, 1, 3)
+    regions = np.argmin(((voxels - seeds) ** 2).sum(axis=-1), axis=1).reshape(shape).astype(np.int32) + 1
+    phase_of = np.concatenate([[0], rng.integers(0, 4, n)]).astype(np.uint8)
+    return regions, phase_of[regions]
+
+
+def volumes(most=4, side=6):
+    """Small random volumes of region ids."""
+    return hnp.arrays(
+        np.int32, hnp.array_shapes(min_dims=3, max_dims=3, max_side=side), elements=st.integers(0, most)
+    )
+
+
+@given(volumes(), st.tuples(*[st.floats(0.1, 10)] * 3))
+@settings(max_examples=60, deadline=None)
+def test_contacts_of_any_volume_match_loops_over_voxels(regions, spacing):
+    rng = np.random.default_rng(0)
+    distance = rng.uniform(0.5, 3, regions.shape).astype(np.float32)
+    phases = (regions % 2).astype(np.uint8)
+    found = contacts(regions, spacing, distance=distance, phases=phases)
+    table, surface = brute_contacts(regions, spacing, distance, phases)
+    pd.testing.assert_frame_equal(found.table, table, rtol=1e-12)
+    np.testing.assert_allclose(found.surface_area, surface, rtol=1e-12)
+    plain = contacts(regions, spacing, distance=distance).table.neck_radius
+    np.testing.assert_allclose(plain, brute_contacts(regions, spacing, distance)[0].neck_radius, rtol=1e-12)
+
+
+def test_contacts_of_many_regions_match_loops_over_voxels():
+    """More pairs than the table holds at first, and rows longer than a tile."""
+    rng = np.random.default_rng(1)
+    regions = rng.integers(0, 300, (9, 140, 4)).astype(np.int32)
+    found = contacts(regions, (2, 1, 0.5))
+    table, surface = brute_contacts(regions, (2, 1, 0.5))
+    assert len(table) > 4096
+    pd.testing.assert_frame_equal(found.table, table, rtol=1e-12)
+    np.testing.assert_allclose(found.surface_area, surface, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 40), (40, 9, 70), (2, 100, 3), (1, 5, 7)])
+def test_faces_match_cc3d(shape):
+    regions, _ = blobs(shape, 40)
+    table = contacts(regions, areas=False).table
+    expected = cc3d.contacts(regions, connectivity=6, surface_area=False)
+    found = dict(zip(zip(table.source, table.target, strict=True), table.faces, strict=True))
+    assert found == {tuple(sorted(pair)): count for pair, count in expected.items()}
+    assert list(table.columns) == [c for c in CONTACT_TYPES if c not in ("area", "neck_radius")]
+    full = contacts(regions).table
+    pd.testing.assert_frame_equal(table, full[table.columns])
+
+
+def test_a_sphere_has_the_area_of_a_sphere():
+    for radius, spacing in ((10, (1, 1, 1)), (14, (0.4, 0.4, 0.4))):
+        z, y, x = np.indices((2 * radius + 7,) * 3) - (radius + 3.2)
+        regions = np.where(z**2 + y**2 + x**2 <= radius**2, 2, 1).astype(np.int32)
+        found = contacts(regions, spacing)
+        expected = 4 * np.pi * (radius * spacing[0]) ** 2
+        assert found.table.area[0] == pytest.approx(expected, rel=0.015)
+        assert found.table.neck_radius[0] == pytest.approx(2 * radius * spacing[0], rel=0.01)
+        np.testing.assert_allclose(found.surface_area, [0, *[found.table.area[0]] * 2])
+        centre = found.table.loc[0, ["centroid_z", "centroid_y", "centroid_x"]]
+        np.testing.assert_allclose(centre.astype(float), (radius + 3.7) * spacing[0], atol=0.05 * spacing[0])
+
+
+def test_two_overlapping_spheres_have_the_neck_between_them():
+    """Distances of two spheres of radius 10 whose centres are 12 apart: the neck's radius is 8."""
+    z, y, x = np.indices((26, 26, 40)) - 12.5
+    inside = np.minimum(z**2 + y**2 + x**2, z**2 + y**2 + (x - 12) ** 2) <= 100
+    regions = np.where(inside, 1 + (x > 6), 3).astype(np.int32)
+    import edt
+
+    distance = edt.edt(inside.astype(np.uint8), black_border=False).astype(np.float32)
+    distance = np.where(inside, distance, 1).astype(np.float32)
+    table = contacts(regions, distance=distance, phases=inside.astype(np.uint8)).table.set_index(
+        ["source", "target"]
+    )
+    assert table.neck_radius[1, 2] == pytest.approx(8, abs=0.7)
+    assert table.neck_radius[1, 3] == pytest.approx(np.sqrt(table.area[1, 3] / np.pi))
+
+
+def test_surface_towards_no_region_counts_but_is_no_contact():
+    regions = np.zeros((5, 5, 5), np.int32)
+    regions[1:4, 1:4, 1:4] = 1
+    found = contacts(regions)
+    assert found.table.empty
+    assert found.surface_area[1] == found.surface_area[0] > 0
+    diagonal = np.zeros((2, 2, 2), np.int32)
+    diagonal[0, 0, 0], diagonal[1, 1, 1] = 1, 2
+    found = contacts(diagonal, (1, 2, 3))
+    assert found.table.empty
+    _, surface = brute_contacts(diagonal, (1, 2, 3))
+    np.testing.assert_allclose(found.surface_area, surface)
+
+
+@pytest.mark.parametrize("region", [0, 7])
+def test_one_region_has_no_contacts_but_all_columns(region):
+    found = contacts(np.full((3, 4, 5), region, np.int32))
+    assert found.table.dtypes.astype(str).to_dict() == CONTACT_TYPES
+    assert found.table.empty
+    np.testing.assert_array_equal(found.surface_area, np.zeros(region + 1))
+
+
+@given(volumes(), st.data())
+@settings(max_examples=40, deadline=None)
+def test_boxes_that_partition_a_volume_merge_to_the_whole(regions, data):
+    cuts = [sorted({0, n, data.draw(st.integers(0, n))}) for n in regions.shape]
+    boxes = product(*(pairwise(cut) for cut in cuts))
+    distance = np.random.default_rng(0).uniform(1, 2, regions.shape).astype(np.float32)
+    parts = [part for box in boxes for part in on_host.count(regions, distance, box=box)]
+    parts = data.draw(st.permutations(parts))
+    assert_same_pairs(
+        on_host.merge(parts, factors((1, 1, 1))), on_host.contacts(regions, factors((1, 1, 1)), distance)
+    )
+
+
+def test_slabs_read_alone_with_a_halo_merge_to_the_whole():
+    regions, _ = blobs((21, 16, 18), 30)
+    parts = []
+    for start in range(0, 21, 6):
+        slab = np.ascontiguousarray(regions[start : start + 7])  # six slices and the next one
+        box = ((0, min(6, 21 - start)), (0, 16), (0, 18))
+        parts += on_host.count(slab, box=box, origin=(start, 0, 0))
+    weights = factors((1, 1, 1))
+    assert_same_pairs(on_host.merge(parts, weights), on_host.contacts(regions, weights))
+
+
+def test_threads_do_not_change_the_result():
+    regions, _ = blobs((40, 16, 18), 60)
+    whole = on_host.contacts(regions, factors((1, 1, 1)))
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        assert_same_pairs(on_host.contacts(regions, factors((1, 1, 1))), whole)
+    finally:
+        numba.set_num_threads(threads)
+
+
+def assert_same_pairs(found, expected):
+    for name, column in expected.items():
+        np.testing.assert_array_equal(found[name], column, err_msg=name)
+
+
+@given(volumes(most=5), st.permutations([1, 2, 3, 4, 5]))
+@settings(max_examples=30, deadline=None)
+def test_permuted_ids_permute_contacts_and_junctions(regions, order):
+    renamed = np.array([0, *order], np.int32)
+    phases = np.array([3, 0, 1, 2, 0, 1], np.uint8)[regions]
+    triples = [(0, 1, 2), (3, 0, 1)]
+    edges = brute_edges(phases, triples, status=True)
+    before, after = contacts(regions).table, contacts(renamed[regions]).table
+    ends = np.sort(renamed[before[["source", "target"]].to_numpy()], axis=1)
+    before["source"], before["target"] = ends.T
+    pd.testing.assert_frame_equal(before.sort_values(["source", "target"], ignore_index=True), after)
+    before = junctions(regions, phases, edges, (1, 1, 1), triples)
+    after = junctions(renamed[regions], phases, edges, (1, 1, 1), triples)
+    for name in "abc":
+        before[name] = renamed[before[name]]
+    pd.testing.assert_frame_equal(before.sort_values(["junction", "a", "b", "c"], ignore_index=True), after)
+
+
+def test_views_in_any_memory_order_are_read_as_they_are():
+    regions, _ = blobs((12, 14, 16), 20)
+    turned = regions.transpose(2, 0, 1)
+    pd.testing.assert_frame_equal(contacts(turned).table, contacts(turned.copy()).table)
+
+
+@given(volumes(most=6), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_junctions_of_any_volume_match_dictionaries(regions, told):
+    phases = np.array([9, 0, 1, 2, 3, 1, 2], np.uint8)[regions]
+    triples = [(0, 1, 2), (2, 1, 3), (0, 9, 1)]
+    edges = brute_edges(phases, triples, status=told or None)
+    found = junctions(regions, phases, edges, (1, 2, 0.5), triples)
+    pd.testing.assert_frame_equal(
+        found, brute_junctions(regions, phases, edges, (1, 2, 0.5), triples), rtol=1e-9
+    )
+
+
+def test_junction_rows_sum_to_the_length_over_distinct_edges():
+    regions, phases = blobs((24, 25, 26), 400, seed=2)
+    triples = [(0, 1, 2), (0, 1, 3), (3, 2, 1), (0, 2, 3)]
+    edges = brute_edges(phases, triples, status=True)
+    table = junctions(regions, phases, edges, (1, 1, 1), triples)
+    assert len(table) > 1024  # more than the table holds at first
+    first = np.unique(np.stack([edges.index, edges.axis]), axis=1, return_index=True)[1]
+    assert table.length.sum() == pytest.approx(edges.edge_length[first].sum(dtype=float), rel=1e-5)
+    assert len(first) < len(edges)  # four phases do meet around some edges
+    assert table.edges.sum() > len(edges)  # and two regions of one phase around others
+    for i, triple in enumerate(triples):
+        of = table[table.junction == i]
+        for name, label in zip("abc", triple, strict=True):
+            assert (phases[np.isin(regions, of[name])] == label).all()
+
+
+def test_one_straight_line():
+    """Three columns that meet along z: one row, an edge per slice, in the middle of the volume."""
+    phases = np.zeros((6, 4, 4), np.uint8)
+    phases[:, 2:, :2], phases[:, 2:, 2:] = 1, 2
+    regions = phases.astype(np.int32) + 5
+    edges = brute_edges(phases, [(2, 0, 1)], status=True)
+    table = junctions(regions, phases, edges, (1, 0.5, 2), [(2, 0, 1)])
+    assert table.loc[0, ["a", "b", "c", "junction", "edges"]].tolist() == [7, 5, 6, 0, 6]
+    assert table.loc[0, ["centroid_z", "centroid_y", "centroid_x"]].tolist() == [3, 1, 4]
+    assert len(table) == 1
+
+
+def test_no_junction_has_all_columns():
+    phases = np.zeros((3, 3, 3), np.uint8)
+    table = junctions(phases.astype(np.int32) + 1, phases, brute_edges(phases, []), (1, 1, 1), [])
+    assert table.dtypes.astype(str).to_dict() == JUNCTION_TYPES
+    assert table.empty
+
+
+def test_bad_input_says_what_is_wrong():
+    regions = np.ones((3, 3, 3), np.int32)
+    phases = np.ones((3, 3, 3), np.uint8)
+    distance = np.ones((3, 3, 3), np.float32)
+    edges = brute_edges(phases, [])
+    outside = JunctionEdges(
+        np.array([26]), np.zeros(1, np.uint8), np.zeros(1, np.uint8), np.zeros(1, np.uint8),
+        np.ones(1, np.float32), np.ones(1, np.float32),
+    )  # fmt: skip
+    for call, words in (
+        (lambda: contacts(regions.astype(np.int64)), "int64.*astype"),
+        (lambda: contacts(regions[0]), "shape.*3D"),
+        (lambda: contacts(regions[:0]), "shape"),
+        (lambda: contacts(-regions), "negative id -1"),
+        (lambda: contacts(regions, (1, 1)), "spacing"),
+        (lambda: contacts(regions, distance=distance[1:]), r"distance has shape \(2, 3, 3\)"),
+        (lambda: contacts(regions, distance=distance.astype(float)), "float64.*float32"),
+        (lambda: contacts(regions, distance=distance, phases=phases[:, 1:]), "phases has shape"),
+        (lambda: contacts(regions, distance=distance, areas=False), "areas=False"),
+        (lambda: junctions(regions, phases[1:], edges, (1, 1, 1), []), "phases has shape"),
+        (lambda: junctions(regions, phases, edges, (1, 1, 1), [(1, 1, 2)]), "three different labels"),
+        (lambda: junctions(regions, phases, [], (1, 1, 1), []), "edges are list"),
+        (lambda: junctions(regions, phases, outside, (1, 1, 1), [(0, 1, 2)]), "reach voxel 30"),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()
+
+
+def test_real_cathode_components_match_cc3d(nmc_cathode):
+    regions = cc3d.connected_components(nmc_cathode[:100] + 1, connectivity=6).astype(np.int32)
+    found = contacts(regions)
+    expected = cc3d.contacts(regions, connectivity=6, surface_area=False)
+    assert len(found.table) == len(expected)
+    pairs = zip(found.table.source, found.table.target, strict=True)
+    assert found.table.faces.tolist() == [expected[pair] for pair in pairs]
