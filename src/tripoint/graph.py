@@ -269,7 +269,7 @@ def _with_junctions(nodes: pd.DataFrame, junctions: pd.DataFrame) -> pd.DataFram
     """Length of all junctions that a region takes part in."""
     lengths = ["length", *(["active_length"] if "active_length" in junctions else [])]
     parts = [junctions[[corner, *lengths]].rename(columns={corner: "node"}) for corner in CORNERS]
-    summed = pd.concat(parts, ignore_index=True).groupby("node")[lengths].sum()
+    summed = pd.concat(parts, ignore_index=True).groupby("node")[lengths].sum(min_count=1)
     summed = summed.reindex(nodes["node"].to_numpy(), fill_value=0.0)
     names = {"length": "junction_length", "active_length": "active_junction_length"}
     return nodes.assign(**{names[column]: summed[column].to_numpy(float) for column in lengths})

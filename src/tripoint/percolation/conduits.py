@@ -27,8 +27,8 @@ def contact_resistances(
     centroid and whose end is the contact, so its cross-section is V / 2d: exact for a straight bar cut
     anywhere. 1 / 4a is Maxwell's constriction into a half-space through a round spot (Holm 1967,
     *Electric Contacts*); the factor, for a spot in a tube of radius r, is that of Cooper, Mikic and
-    Yovanovich (1969, Int. J. Heat Mass Transf. 12, 279) and vanishes for a neck as wide as the region. For two
-    cubes joined by a square hole the sum is within 20 % of the solution of Laplace's equation.
+    Yovanovich (1969, Int. J. Heat Mass Transf. 12, 279) and vanishes for a neck as wide as the region.
+    For two cubes joined by a square hole the sum is within 20 % of the solution of Laplace's equation.
 
     Parameters
     ----------
