@@ -77,7 +77,7 @@ def snow2(sample: Sample) -> float:
 
 
 def first_start() -> dict[str, float]:
-    """Seconds of a small analysis in a new process, with nothing compiled yet and then with everything cached."""
+    """Seconds of a small analysis in a new process, compiling at first and from the cache then."""
     code = (
         "import numpy as np, time, tripoint; t = time.perf_counter();"
         "p = np.random.default_rng(0).integers(0, 4, (32, 32, 32), np.uint8);"
