@@ -39,9 +39,9 @@ class Axis:
 
 
 def axis_for(values: np.ndarray, label: str, *, from_zero: bool = False) -> Axis:
-    """Return an axis that holds positive finite values, logarithmic where they span more than 1:40."""
+    """Return an axis that holds positive finite values, logarithmic where they span more than 1:12."""
     low, high = float(values.min()), float(values.max())
-    if low > 0 and high / low > 40:
+    if low > 0 and high / low > 12:
         return Axis(low / 1.05, high * 1.05, label, log=True)
     low = 0.0 if from_zero else low
     if high <= low:
@@ -127,13 +127,16 @@ class _Frame:
 
     def svg(self) -> Markup:
         width, height = self._inner
+        box = f"0 0 {self._width} {self._height}"
+        middle = f'text-anchor="middle" x="{_LEFT + width / 2}" y="{self._height - 8}"'
+        turned = f'text-anchor="middle" transform="translate(13 {_TOP + height / 2}) rotate(-90)"'
         parts = [
-            f'<svg class="chart" viewBox="0 0 {self._width} {self._height}" role="img" aria-label="{escape(self._title)}">',
+            f'<svg class="chart" viewBox="{box}" role="img" aria-label="{escape(self._title)}">',
             *self._ticks(),
             *self._marks,
             f'<path class="axis" d="M{_LEFT} {_TOP}v{height}h{width}"/>',
-            f'<text x="{_LEFT + width / 2}" y="{self._height - 8}" text-anchor="middle">{escape(self._across.label)}</text>',
-            f'<text transform="translate(13 {_TOP + height / 2}) rotate(-90)" text-anchor="middle">{escape(self._up.label)}</text>',
+            f"<text {middle}>{escape(self._across.label)}</text>",
+            f"<text {turned}>{escape(self._up.label)}</text>",
             "</svg>",
         ]
         return Markup("".join(parts))

@@ -49,7 +49,7 @@ def size_charts(result: Any) -> list[dict[str, Any]]:
 
 
 def path_charts(result: Any) -> list[dict[str, Any]]:
-    """Return, per carrier, path tortuosity and bottleneck radius against depth, where particles have a path."""
+    """Return, per carrier, path tortuosity and bottleneck radius against depth of all that have a path."""
     nodes = particulate_nodes(result)
     inks = {phase.name: ink for phase, ink in zip(_particulate(result), _INKS * 50, strict=False)}
     charts = []

@@ -58,7 +58,10 @@ def write(result: Any, path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         if beside is not None:
             beside.unlink(missing_ok=True)
-        message = f"the report cannot be written to {path} ({error.strerror or error}); choose a folder that exists and has room"
+        message = (
+            f"the report cannot be written to {path} ({error.strerror or error}); "
+            "choose a folder that exists and has room"
+        )
         raise OutputError(message) from error
     return path
 
@@ -79,8 +82,8 @@ def render(result: Any) -> str:
 
     Notes
     -----
-    Reads three planes of every volume and the regions once, slab by slab; beyond a slab it takes at most about
-    0.5 GB, whatever the volume.
+    Reads three planes of every volume and the regions once, slab by slab; beyond a slab it takes at most
+    about 0.5 GB, whatever the volume.
     """
     import jinja2
 
@@ -145,7 +148,7 @@ def _json(payload: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=1)
 def _plotly() -> str:
-    """Return the plotly.js of the plotly package, compressed: a third of its size, unpacked by the browser."""
+    """Return plotly.js from the plotly package, compressed to a third; the browser unpacks it."""
     from plotly.offline import get_plotlyjs
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode("ascii")

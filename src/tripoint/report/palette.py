@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 _PHASES = ("#e9eef3", "#93aecb", "#e8c986", "#b5d1a6", "#c4a9cf", "#e3b2a0", "#9fcfcb", "#c9c3b4")
 
-#: Colour of the voxels of the junction map: 1 dead (or touched, where no terminal is given), 2 unknown, 3 active.
+#: Colours of the voxels of the junction map; present: at a boundary, where no terminals are given.
 JUNCTION = {"dead": "#000000", "unknown": "#0072b2", "active": "#d55e00", "present": "#d55e00"}
 
 #: What is not reached, not known or not a number.

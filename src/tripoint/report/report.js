@@ -29,6 +29,7 @@ async function loadPlotly() {
   const script = document.createElement("script");
   script.textContent = new TextDecoder().decode(await inflate(byId("plotly").textContent));
   document.head.append(script);
+  script.remove(); // it has run; its text need not stay
 }
 
 async function unpack(data) {
@@ -37,8 +38,6 @@ async function unpack(data) {
   for (const key of ["triangles", "owner", "node", "contacts"]) scene[key] = await integers(data[key]);
   scene.properties = await Promise.all(data.properties.map(async (p) => ({ ...p, values: await floats(p.values) })));
   const vertices = scene.vertices.length / 3;
-  scene.terminals = data.terminals.map(({ text, x, y, z }) => ({
-    text, x, y, z, showarrow: false, font: { size: 13 }, bgcolor: "rgba(255,255,255,0.75)" }));
   scene.columns = [0, 1, 2].map((axis) => Float32Array.from({ length: vertices }, (_, v) => scene.vertices[3 * v + axis]));
   return scene;
 }
@@ -85,9 +84,30 @@ function traces(scene, state) {
     property.column === "phase" ? "" : `${escaped(property.label)}: ${withUnit(property, property.values[p])}`,
   ].filter(Boolean).join("<br>"));
   return [
+    ...terminalTraces(scene),
     ...surfaceTraces(scene, state, property, place, kept, known, texts),
     ...graphTraces(scene, state, property, place, kept, known, texts),
   ];
+}
+
+// A frame around each face at which a carrier enters or leaves, its name beyond a corner that is free at first.
+function terminalTraces(scene) {
+  return scene.terminals.flatMap(({ face, text }) => {
+    const axis = "xyz".indexOf(face[0]);
+    const at = face[1] === "+" ? scene.extent[axis] : 0;
+    const [a, b] = [0, 1, 2].filter((other) => other !== axis);
+    const ring = [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]].map(([u, v]) => {
+      const point = [0, 0, 0];
+      [point[axis], point[a], point[b]] = [at, u * scene.extent[a], v * scene.extent[b]];
+      return point;
+    });
+    const label = scene.extent.map((length, d) => (d === axis ? at + (at ? 0.08 : -0.08) * length : at && length));
+    const points = (list) => ({ x: list.map((p) => p[0]), y: list.map((p) => p[1]), z: list.map((p) => p[2]), hoverinfo: "skip", type: "scatter3d" });
+    return [
+      { ...points(ring), mode: "lines", line: { color: "#1c2330", width: 4 } },
+      { ...points([label]), mode: "text", text: [text], textfont: { size: 13, color: "#1c2330" } },
+    ];
+  });
 }
 
 function surfaceTraces(scene, state, property, place, kept, known, texts) {
@@ -102,7 +122,7 @@ function surfaceTraces(scene, state, property, place, kept, known, texts) {
   const shared = {
     type: "mesh3d", x, y, z, hoverinfo: "text", text: Array.from(scene.owner, (p) => texts[p]),
     visible: state.surface, showscale: false, flatshading: false,
-    lighting: { ambient: 0.68, diffuse: 0.62, specular: 0.08, roughness: 0.8, fresnel: 0.05 },
+    lighting: { ambient: 0.62, diffuse: 0.68, specular: 0.08, roughness: 0.8, fresnel: 0.05 },
     lightposition: { x: 1e5, y: -1e5, z: 2e5 },
   };
   const indices = ([i, j, k]) => ({ i: Int32Array.from(i), j: Int32Array.from(j), k: Int32Array.from(k) });
@@ -187,8 +207,8 @@ async function showView() {
   const layout = {
     margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "stay", font: { family: "system-ui, sans-serif", size: 12, color: "#1c2330" },
     scene: {
-      aspectmode: "data", camera: { eye: { x: 1.2, y: -1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } }, annotations: scene.terminals,
-      xaxis: { ...axis("x"), range: [0, x] }, yaxis: { ...axis("y"), range: [y, 0] }, zaxis: { ...axis("z"), range: [z, 0] },
+      aspectmode: "data", camera: { eye: { x: 1.2, y: -1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } },
+      xaxis: { ...axis("x"), range: [-0.02 * x, 1.02 * x] }, yaxis: { ...axis("y"), range: [1.02 * y, -0.02 * y] }, zaxis: { ...axis("z"), range: [1.1 * z, -0.1 * z] },
     },
     hoverlabel: { align: "left" },
   };

@@ -54,8 +54,9 @@ def scene(result: Any, budget: int = 150_000) -> dict[str, Any] | None:
     Returns
     -------
     dict
-        ``payload`` (JSON-ready: arrays compressed and base64-encoded), ``shown``, ``particles`` (how many there
-        are, fragments apart), ``volume_share`` of the shown among all, ``triangles``, ``contacts_shown``, ``contacts``.
+        ``payload`` (JSON-ready: arrays compressed and base64-encoded), ``shown``, ``particles`` (how many
+        there are, fragments apart), ``volume_share`` of the shown among all, ``triangles``,
+        ``contacts_shown``, ``contacts``.
     """
     nodes = particulate_nodes(result)
     if "fragment" in nodes and not nodes["fragment"].all():
@@ -98,19 +99,12 @@ def particulate_nodes(result: Any) -> pd.DataFrame:
     return nodes[nodes["phase"].astype(str).isin(names)]
 
 
-def _terminals(sample: Any) -> list[dict[str, Any]]:
-    """Return what is written at the outer faces: a text and a point a little outside."""
-    extent = [n * s for n, s in zip(sample.shape, sample.spacing, strict=True)]
+def _terminals(sample: Any) -> list[dict[str, str]]:
+    """Return which carriers' terminals to write at which outer faces."""
     carriers: dict[str, list[str]] = {}
     for carrier, face in sample.materials.terminals.items():
         carriers.setdefault(face, []).append(carrier)
-    marks = []
-    for face, names in carriers.items():
-        point = {axis: length / 2 for axis, length in zip("zyx", extent, strict=True)}
-        length = extent["zyx".index(face[0])]
-        point[face[0]] = length if face[1] == "+" else 0.0
-        marks.append({"text": f"{', '.join(names)} terminal", **point})
-    return marks
+    return [{"face": face, "text": f"{', '.join(names)} terminal"} for face, names in carriers.items()]
 
 
 def pack(values: Any, dtype: type) -> str:
@@ -137,12 +131,12 @@ def _property(
     entry: dict[str, Any] = {"column": column, "label": label, "unit": unit}
     if column == "phase":
         names = [name for name in colours if (nodes[column].astype(str) == name).any()]
-        values = nodes[column].astype(str).map({name: i for i, name in enumerate(names)})
+        places = nodes[column].astype(str).map({name: i for i, name in enumerate(names)})
         return entry | {
             "kind": "category",
             "names": names,
             "colours": [colours[name] for name in names],
-            "values": pack(values, np.float32),
+            "values": pack(places, np.float32),
         }
     values = pd.to_numeric(nodes[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     values = np.where(np.isfinite(values), values, np.nan)
@@ -165,7 +159,7 @@ def _property(
 
 
 def _contacts(contacts: pd.DataFrame, chosen: pd.DataFrame) -> tuple[np.ndarray, int]:
-    """Return the pairs of shown particles that touch, as positions, the widest first; and how many there are."""
+    """Return the widest contacts of shown particles, as pairs of their positions, and how many there are."""
     position = pd.Series(np.arange(len(chosen)), index=chosen["node"].to_numpy())
     if contacts is None or contacts.empty:
         return np.zeros((0, 2), np.int32), 0

@@ -1,6 +1,6 @@
 """The tables of the report: what stands in the summary, in words and round numbers.
 
-Every function takes a summary or a result and tolerates what is missing, so that an odd sample still has a report.
+What is missing becomes a dash, so that an odd sample still has a report.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _AXES = ("z", "y", "x")
 def headline(result: Any) -> list[dict[str, str]]:
     """Return the four to six figures that matter: ``value``, ``unit``, ``label``, ``note``."""
     summary = result.summary
-    figures = [_junction_figure(summary)]
+    figures: list[dict[str, str]] = [_junction_figure(summary)]
     for carrier, entry in summary.get("carriers", {}).items():
         face = result.sample.materials.terminals.get(carrier)
         figures.append(_carrier_figure(carrier, face, entry))
@@ -95,7 +95,7 @@ def junction_rows(result: Any) -> list[dict[str, Any]]:
     """Return a row per junction triple, and one of all distinct edges where there are several."""
     summary = result.summary
     intervals = _by_members(summary.get("representativity", {}).get("tpb_density", {}))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in summary.get("junctions", []):
         length = as_float(entry.get("length"))
         parts = {name: as_float(entry.get(f"{name}_length")) for name in ("active", "unknown", "dead")}
@@ -117,11 +117,18 @@ def junction_rows(result: Any) -> list[dict[str, Any]]:
     if len(rows) > 1 and total:
         rows.append(
             {
-                "name": "all distinct edges", "edges": _edges(total.get("edges")), "raw": "", "total": True,
-                "length": number(total.get("length")), "density": number(total.get("density")), "interval": "",
-                "active_density": "", "shares": {}, "bar": [],
+                "name": "all distinct edges",
+                "edges": _edges(total.get("edges")),
+                "raw": "",
+                "total": True,
+                "length": number(total.get("length")),
+                "density": number(total.get("density")),
+                "interval": "",
+                "active_density": "",
+                "shares": {},
+                "bar": [],
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -216,11 +223,11 @@ def _junction_figure(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def _carrier_figure(carrier: str, face: str | None, entry: Mapping[str, Any]) -> dict[str, str]:
     terminal = as_float(entry.get("terminal_fraction"))
-    label = f"{carrier} network connected"
+    label = f"{carrier if carrier == 'gas' else carrier + 's'} connected"
     if face and math.isfinite(terminal):
-        note = f"share that reaches its terminal, {_minus(face)}"
-        spanning = _spanning(entry)[_AXES.index(face[0])]
-        note += "; it does not span the volume" if spanning == 0 else ""
+        note = f"share of the network that reaches its terminal, {_minus(face)}"
+        along = _AXES.index(face[0])
+        note += "; it does not span the volume" if _spanning(entry)[along] == 0 else ""
         return {"value": percent(terminal), "label": label, "note": note}
     spanning = _spanning(entry)
     best = max(range(3), key=lambda axis: -1.0 if math.isnan(spanning[axis]) else spanning[axis])

@@ -15,7 +15,7 @@ from tripoint.report.surfaces import host
 from tripoint.report.wording import number, short
 
 _PIXELS_AT_MOST = 900
-_WIDTH, _HEIGHT = 500.0, 620.0  # of the drawing of one slice, px
+_WIDTH, _HEIGHT = 536.0, 640.0  # of the drawing of one slice, px
 _MARGIN = 34.0  # for the axes' names and the scale bar
 _AXES = ("z", "y", "x")
 
@@ -54,10 +54,9 @@ def slices(result: Any) -> list[Slice]:
     sample = result.sample
     extent = [n * s for n, s in zip(sample.shape, sample.spacing, strict=True)]
     planes = [_plane(axis) for axis in range(3)]
-    scale = min(
-        min((_WIDTH - 2 * _MARGIN) / extent[across] for _, _, across in planes),
-        min((_HEIGHT - 2 * _MARGIN) / extent[down] for _, down, _ in planes),
-    )
+    widest = max(extent[across] for _, _, across in planes)
+    highest = max(extent[down] for _, down, _ in planes)
+    scale = min((_WIDTH - 2 * _MARGIN) / widest, (_HEIGHT - 2 * _MARGIN) / highest)
     return [_slice(result, *plane, extent, scale) for plane in planes]
 
 
@@ -82,7 +81,9 @@ def _slice(result: Any, axis: int, down: int, across: int, extent: list[float], 
     bar = _round_length(0.28 * extent[across])
     place = (index + 0.5) * sample.spacing[axis]
     return Slice(
-        title=f"{_AXES[across]}–{_AXES[down]} plane at {_AXES[axis]} = {number(place)}\u00a0µm (slice {index})",
+        title=(
+            f"{_AXES[across]}–{_AXES[down]} plane at {_AXES[axis]} = {number(place)}\u00a0µm (slice {index})"
+        ),
         drawing={
             "width": width, "height": height, "left": _MARGIN, "top": _MARGIN,
             "bar": bar * scale, "bar_label": f"{short(bar)}\u00a0µm",

@@ -54,7 +54,7 @@ def surfaces(
 
     Notes
     -----
-    Memory is bounded whatever the volume: about 0.5 GB for the roughest labels, one slab of the volume besides.
+    Memory is bounded whatever the volume: about 0.5 GB for the roughest labels, and one slab.
     """
     strides = thinning(regions.shape, spacing)
     owner_of = np.zeros(int(particles.max(initial=0)) + 1, np.int32)
@@ -114,7 +114,7 @@ def _read_thinned(regions: Any, strides: tuple[int, int, int], owner_of: np.ndar
 
 
 def _faces(thinned: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the voxel faces of every owner: quads (q, 4), the lattice corners (v, 3) and their owner (v,)."""
+    """Return the voxel faces of every owner: quads (q, 4), lattice corners (v, 3) and their owner (v,)."""
     lattice = np.array(thinned.shape) - 1  # corners between the padded voxels
     pitch = np.array([lattice[1] * lattice[2], lattice[2], 1])
     keys = []
@@ -141,7 +141,7 @@ def _faces(thinned: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _smooth(positions: np.ndarray, quads: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Move every vertex to the mean of its faces' centres, a few times; what lies on the border stays on it."""
+    """Move every vertex to the mean of its faces' centres, a few times; the border's stay on it."""
     if not len(quads):
         return positions
     on_border = (positions <= 0) | (positions >= limits)
@@ -162,17 +162,20 @@ def _within_budget(
 ) -> Surfaces:
     """Join vertices of one owner in ever larger cells until the triangles fit."""
     fine = (positions, triangles, owner)
-    cell = step * math.sqrt(max(1.0, len(triangles) / max(1, budget)))
+    cell = 0.9 * step * math.sqrt(max(1.0, len(triangles) / max(1, budget)))
+    # cells grow as the square root of a particle's diameter: large ones are finer, small ones keep a shape
+    vertices = np.bincount(owner, minlength=1)
+    relative = (np.maximum(vertices, 1) / max(1.0, vertices.mean())) ** 0.25
     while len(triangles) > budget:
-        positions, triangles, owner = _cluster(*fine, cell)
-        cell *= max(1.04, 0.98 * math.sqrt(len(triangles) / budget))
+        positions, triangles, owner = _cluster(*fine, cell * relative)
+        cell *= max(1.04, 0.99 * math.sqrt(len(triangles) / budget))
     return Surfaces(positions.astype(np.float32), triangles.astype(np.int32), owner)
 
 
 def _cluster(
-    positions: np.ndarray, triangles: np.ndarray, owner: np.ndarray, cell: float
+    positions: np.ndarray, triangles: np.ndarray, owner: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    place = np.floor(positions / cell).astype(np.int64)
+    place = np.floor(positions / cells[owner, None]).astype(np.int64)
     extent = place.max(axis=0) + 1
     key = ((owner * extent[0] + place[:, 0]) * extent[1] + place[:, 1]) * extent[2] + place[:, 2]
     _, first, joined = np.unique(key, return_index=True, return_inverse=True)
