@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +49,16 @@ class Access:
             message = f"access names the carriers {unknown}; carriers are {', '.join(CARRIERS)}"
             raise InputError(message)
 
-    def carriers_of(self, labels: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the indices in ``CARRIERS`` of the carriers that at least one of these labels conducts."""
+    @property
+    def carriers(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Index in ``CARRIERS`` and labels of each network."""
         return tuple(
-            index
+            (index, tuple(self.networks[carrier]))
             for index, carrier in enumerate(CARRIERS)
-            if set(labels) & set(self.networks.get(carrier, ()))
+            if carrier in self.networks
         )
+
+
+def carriers_of(labels: Iterable[int], networks: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """Return the carriers with a terminal that at least one of these labels conducts."""
+    return tuple(carrier for carrier in CARRIERS if set(labels) & set(networks.get(carrier, ())))

@@ -47,13 +47,14 @@ class PairCounts:
 
 def contacts(
     regions: np.ndarray,
+    n_regions: int,
     factors: np.ndarray,
     distance: np.ndarray | None = None,
     phases: np.ndarray | None = None,
     areas: bool = True,
 ) -> dict[str, np.ndarray]:
     """Count and sum up every pair of regions; see :func:`merge` for what comes back."""
-    return merge(count(regions, distance, phases, areas), factors)
+    return merge([count(regions, distance, phases, areas)], n_regions, factors)
 
 
 def count(
@@ -63,7 +64,7 @@ def count(
     areas: bool = True,
     box: Box | None = None,
     origin: tuple[int, int, int] = (0, 0, 0),
-) -> list[PairCounts]:
+) -> PairCounts:
     """Count the pairs whose lowest voxel lies in a box; neighbours beyond it are read where there are any.
 
     Parameters
@@ -79,8 +80,8 @@ def count(
 
     Returns
     -------
-    list of PairCounts
-        One per slab; lists of several boxes are put together with ``+``.
+    PairCounts
+        A pair that several slabs met has several rows; :func:`merge` sums them.
     """
     (z0, z1), y, x = box or tuple((0, n) for n in regions.shape)
     threads = numba.get_num_threads()
@@ -99,54 +100,77 @@ def count(
         return PairCounts(keys, rows)
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(slab, range(z0, z1, thickness)))
+        return _joined(list(pool.map(slab, range(z0, z1, thickness))))
 
 
-def merge(parts: Sequence[PairCounts], factors: np.ndarray) -> dict[str, np.ndarray]:
-    """Sum the parts of every pair, in 64 bits.
+def merge(parts: Sequence[PairCounts], n_regions: int, factors: np.ndarray) -> dict[str, np.ndarray]:
+    """Sum the rows of every pair, in 64 bits, in whatever order and parts they come.
 
     Returns
     -------
     dict
-        ``source``, ``target`` (n,) int32, sorted; ``faces`` (n, 3) int64; ``position`` (n, 3) int64, the
-        sum over faces of z, y, x of the lower voxel; ``area`` (n,) float64, transitions · factors;
-        ``radius`` (n,) float32, 0 where no face lies within one phase. Pairs with region 0 and pairs
-        that touch along edges and corners alone are among them.
+        Of the pairs of two regions with at least one face: ``source``, ``target`` (n,) int32, sorted;
+        ``faces`` (n, 3) int64; ``position`` (n, 3) int64, the sum over faces of z, y, x of the lower voxel;
+        ``area`` (n,) float64, transitions · factors; ``radius`` (n,) float32, 0 where no face lies
+        within one phase. Of every region, and of 0: ``surface_area`` (n_regions + 1,) float64.
     """
-    keys = np.concatenate([np.empty(0, np.int64), *(part.keys for part in parts)])
-    rows = np.concatenate([np.empty((0, ROW), np.int64), *(part.rows for part in parts)])
-    order = np.argsort(keys)
-    sums = _sum_pairs(order, keys, rows, np.asarray(factors, np.float64))
-    return dict(zip(("source", "target", "faces", "position", "area", "radius"), sums, strict=True))
+    whole = parts[0] if len(parts) == 1 else _joined(list(parts))
+    order = np.argsort(whole.keys)
+    sums = _sum_pairs(order, whole.keys, whole.rows, n_regions, np.asarray(factors, np.float64))
+    names = ("source", "target", "faces", "position", "area", "radius", "surface_area")
+    return dict(zip(names, sums, strict=True))
+
+
+def _joined(parts: list[PairCounts]) -> PairCounts:
+    """Put parts one after the other and let go of each as it is copied."""
+    n = sum(len(part.keys) for part in parts)
+    keys, rows = np.empty(n, np.int64), np.empty((n, ROW), np.int64)
+    while parts:
+        part = parts.pop()
+        first = n - len(part.keys)
+        keys[first:n], rows[first:n] = part.keys, part.rows
+        n = first
+    return PairCounts(keys, rows)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sum_pairs(order, keys, rows, factors):
-    n = 0
+def _sum_pairs(order, keys, rows, n_regions, factors):
+    lanes, radii = rows.view(np.int32), rows.view(np.float32)
+    # First how many pairs there are, then their sums: nothing is made that does not come back.
+    n, faces_of_pair = 0, 0
     for i in range(order.size):
-        n += i == 0 or keys[order[i]] != keys[order[i - 1]]
+        row = order[i]
+        faces_of_pair += lanes[row, 0] + lanes[row, 1] + lanes[row, 2]
+        if i + 1 == order.size or keys[order[i + 1]] != keys[row]:
+            n += faces_of_pair > 0 and keys[row] >> 32 > 0
+            faces_of_pair = 0
     source, target = np.empty(n, np.int32), np.empty(n, np.int32)
     faces, position = np.zeros((n, 3), np.int64), np.zeros((n, 3), np.int64)
     area, radius = np.zeros(n, np.float64), np.zeros(n, np.float32)
-    lanes, radii = rows.view(np.int32), rows.view(np.float32)
-    transitions = np.zeros(13, np.int64)
-    pair = -1
+    surface_area = np.zeros(n_regions + 1, np.float64)
+    transitions, where, widest, pair = np.zeros(13, np.int64), np.zeros(3, np.int64), np.float32(0), 0
     for i in range(order.size):
         row = order[i]
-        if i == 0 or keys[row] != keys[order[i - 1]]:
-            pair += 1
-            source[pair], target[pair] = keys[row] >> 32, keys[row] & 0xFFFFFFFF
-            transitions[:] = 0
         for d in range(13):
             transitions[d] += lanes[row, d]
         for axis in range(3):
-            position[pair, axis] += rows[row, SUMS + axis]
-        radius[pair] = max(radius[pair], radii[row, RADIUS])
-        if i + 1 == order.size or keys[order[i + 1]] != keys[row]:
-            faces[pair] = transitions[:3]
-            for d in range(13):
-                area[pair] += transitions[d] * factors[d]
-    return source, target, faces, position, area, radius
+            where[axis] += rows[row, SUMS + axis]
+        widest = max(widest, radii[row, RADIUS])
+        if i + 1 < order.size and keys[order[i + 1]] == keys[row]:
+            continue
+        a, b = keys[row] >> 32, keys[row] & 0xFFFFFFFF
+        measured = 0.0
+        for d in range(13):
+            measured += transitions[d] * factors[d]
+        surface_area[a] += measured
+        surface_area[b] += measured
+        if a > 0 and transitions[0] + transitions[1] + transitions[2] > 0:
+            source[pair], target[pair] = a, b
+            faces[pair], position[pair] = transitions[:3], where
+            area[pair], radius[pair] = measured, widest
+            pair += 1
+        transitions[:], where[:], widest = 0, 0, np.float32(0)
+    return source, target, faces, position, area, radius, surface_area
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -385,25 +409,23 @@ def _region_triples(regions, phases, triples, junction, found, k):
     """Append the distinct triples of regions, of the phases of a junction, among four voxels."""
     first = k
     for a in range(4):
+        if phases[a] != triples[junction, 0] or regions[a] <= 0:
+            continue
         for b in range(4):
+            if phases[b] != triples[junction, 1] or regions[b] <= 0:
+                continue
             for c in range(4):
-                if (
-                    phases[a] == triples[junction, 0]
-                    and phases[b] == triples[junction, 1]
-                    and phases[c] == triples[junction, 2]
-                    and min(regions[a], regions[b], regions[c]) > 0
-                ):
-                    known = False
-                    for i in range(first, k):
-                        known |= (
-                            found[i, 1] == regions[a]
-                            and found[i, 2] == regions[b]
-                            and found[i, 3] == regions[c]
-                        )
-                    if not known:
-                        found[k, 0], found[k, 1] = junction, regions[a]
-                        found[k, 2], found[k, 3] = regions[b], regions[c]
-                        k += 1
+                if phases[c] != triples[junction, 2] or regions[c] <= 0:
+                    continue
+                known = False
+                for i in range(first, k):
+                    known |= (
+                        found[i, 1] == regions[a] and found[i, 2] == regions[b] and found[i, 3] == regions[c]
+                    )
+                if not known:
+                    found[k, 0], found[k, 1] = junction, regions[a]
+                    found[k, 2], found[k, 3] = regions[b], regions[c]
+                    k += 1
     return k
 
 

@@ -1,0 +1,306 @@
+"""What a scan counted, and the lengths, areas and densities that follow from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from tripoint.boundary import crofton
+from tripoint.boundary.access import carriers_of
+from tripoint.boundary.length import Lengths, Source
+from tripoint.errors import InputError
+from tripoint.sample import Spacing
+
+Axes = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Junction:
+    """A triple-phase boundary: its lattice edges and its length.
+
+    Parameters
+    ----------
+    phases : tuple of int
+        The three labels; empty for the total over distinct edges of all junctions.
+    edges, active_edges, unknown_edges, dead_edges : three int
+        Edges along z, y, x; the last three None without access.
+    spacing : (z, y, x)
+        Voxel size, µm.
+    volume : float
+        Volume in which the edges were counted, µm³.
+    """
+
+    phases: tuple[int, ...]
+    edges: Axes
+    active_edges: Axes | None
+    unknown_edges: Axes | None
+    dead_edges: Axes | None
+    spacing: Spacing
+    volume: float
+    _lengths: Lengths = field(repr=False, compare=False)
+    _row: int = field(repr=False, compare=False)
+
+    @property
+    def raw_length(self) -> float:
+        """Edges times their own length, µm: what peers report, about 1.5 times too long."""
+        return math.fsum(n * s for n, s in zip(self.edges, self.spacing, strict=True))
+
+    @property
+    def raw_density(self) -> float:
+        """Raw length per volume, µm⁻²."""
+        return self.raw_length / self.volume
+
+    @property
+    def length(self) -> float:
+        """Length without the bias of the lattice, µm; computed for all junctions when first asked for."""
+        return float(self._lengths.table[self._row, 0])
+
+    @property
+    def density(self) -> float:
+        """Length per volume, µm⁻²."""
+        return self.length / self.volume
+
+    @property
+    def active_length(self) -> float | None:
+        """Length where every carrier is connected, µm; None without access."""
+        return self._status_length(1)
+
+    @property
+    def unknown_length(self) -> float | None:
+        """Length where a carrier reaches another outer face only, µm; None without access."""
+        return self._status_length(2)
+
+    @property
+    def dead_length(self) -> float | None:
+        """Length where a carrier reaches no outer face, µm; None without access."""
+        return self._status_length(3)
+
+    @property
+    def active_density(self) -> float | None:
+        """Active length per volume, µm⁻²; None without access."""
+        length = self.active_length
+        return None if length is None else length / self.volume
+
+    def _status_length(self, column: int) -> float | None:
+        return None if self.active_edges is None else float(self._lengths.table[self._row, column])
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The interface of two phases.
+
+    Parameters
+    ----------
+    phases : (int, int)
+        The two labels, ascending.
+    faces : three int
+        Voxel faces between them, by the axis they are normal to.
+    transitions : 13 int
+        Pairs of voxels (p, p + d) on its two sides, along ``crofton.DIRECTIONS``.
+    connected : 13 int or None
+        Those of them where different carriers reach the two sides; None without access or if no two
+        different carriers are conducted by the two phases.
+    spacing : (z, y, x)
+        Voxel size, µm.
+    volume : float
+        Volume in which they were counted, µm³.
+    """
+
+    phases: tuple[int, int]
+    faces: Axes
+    transitions: tuple[int, ...]
+    connected: tuple[int, ...] | None
+    spacing: Spacing
+    volume: float
+
+    @property
+    def area(self) -> float:
+        """Crofton estimate of the area, µm²."""
+        return float(crofton.area(self.transitions, self.spacing))
+
+    @property
+    def specific_area(self) -> float:
+        """Area per volume, µm⁻¹."""
+        return self.area / self.volume
+
+    @property
+    def active_area(self) -> float | None:
+        """Area where a carrier reaches one side and another carrier the other side, µm²."""
+        return None if self.connected is None else float(crofton.area(self.connected, self.spacing))
+
+    @property
+    def active_specific_area(self) -> float | None:
+        """Active area per volume, µm⁻¹."""
+        area = self.active_area
+        return None if area is None else area / self.volume
+
+
+@dataclass(frozen=True)
+class BoundaryScan:
+    """Edges of every junction and transitions of every pair of phases; parts add up with ``+``.
+
+    Parameters
+    ----------
+    shape : (z, y, x)
+        Voxels of the box that was scanned; of parts that were added, the box around them if they fill
+        it, otherwise that of equal volume, (1, 1, voxels).
+    spacing : (z, y, x)
+        Voxel size, µm.
+    labels : tuple of int
+        Labels present.
+    triples : tuple of (int, int, int)
+        Labels of the junctions that were counted.
+    every_triple : bool
+        Whether these are all triples of the labels.
+    networks : mapping or None
+        Labels that conduct each carrier that has a terminal; None without access.
+    counts : Counts
+        The integers: ``edges``, ``total``, ``transitions``, ``connected``.
+    junction_map : (z, y, x) uint8 or None
+        0 where a voxel touches no edge; without access 1 where it touches one; with access that of the best
+        edge it touches: 1 dead, 2 unknown, 3 active. Covers ``within``; None after adding parts.
+    sources : tuple of Source
+        The volumes and boxes, from which lengths are computed when asked for.
+    """
+
+    shape: tuple[int, ...]
+    spacing: Spacing
+    labels: tuple[int, ...]
+    triples: tuple[tuple[int, int, int], ...]
+    every_triple: bool
+    networks: Mapping[str, tuple[int, ...]] | None
+    counts: Any = field(repr=False)
+    junction_map: Any = field(repr=False)
+    sources: tuple[Source, ...] = field(repr=False)
+
+    @property
+    def volume(self) -> float:
+        """Volume of the voxels that own what was counted, µm³."""
+        return math.prod(self.shape) * math.prod(self.spacing)
+
+    @cached_property
+    def junctions(self) -> tuple[Junction, ...]:
+        """One Junction per triple, in the order given."""
+        return tuple(
+            self._junction(triple, self.counts.edges[row], row) for row, triple in enumerate(self.triples)
+        )
+
+    @cached_property
+    def junctions_total(self) -> Junction:
+        """All junctions together, each lattice edge counted once, with the best status of its triples."""
+        return self._junction((), self.counts.total, len(self.triples))
+
+    @cached_property
+    def interfaces(self) -> tuple[Interface, ...]:
+        """One Interface per pair of labels, ascending; empty if they were not counted."""
+        found = []
+        for row, (a, b) in enumerate(self._pairs):
+            transitions = tuple(self.counts.transitions[row].tolist())
+            judged = self.networks is not None and _two_carriers(a, b, self.networks)
+            connected = tuple(self.counts.connected[row].tolist()) if judged else None
+            z, y, x = transitions[:3]
+            found.append(Interface((a, b), (z, y, x), transitions, connected, self.spacing, self.volume))
+        return tuple(found)
+
+    def __add__(self, other: BoundaryScan) -> BoundaryScan:
+        """Return the scan of both parts together: of disjoint boxes of a volume, or of two volumes.
+
+        Raises
+        ------
+        InputError
+            Different spacing, junctions or networks, or boxes that overlap.
+        """
+        if not isinstance(other, BoundaryScan):
+            return NotImplemented
+        _check_addable(self, other)
+        labels = tuple(sorted({*self.labels, *other.labels}))
+        triples = tuple(combinations(labels, 3)) if self.every_triple else self.triples
+        pairs = tuple(combinations(labels, 2)) if self._pairs or other._pairs else ()
+        counts = self.counts._replace(
+            edges=_sum_rows(triples, (self.triples, self.counts.edges), (other.triples, other.counts.edges)),
+            total=self.counts.total + other.counts.total,
+            transitions=_sum_rows(
+                pairs, (self._pairs, self.counts.transitions), (other._pairs, other.counts.transitions)
+            ),
+            connected=_sum_rows(
+                pairs, (self._pairs, self.counts.connected), (other._pairs, other.counts.connected)
+            ),
+            junction_map=None,
+        )
+        sources = (*self.sources, *other.sources)
+        return BoundaryScan(
+            shape=_joint_shape(sources),
+            spacing=self.spacing,
+            labels=labels,
+            triples=triples,
+            every_triple=self.every_triple,
+            networks=self.networks,
+            counts=counts,
+            junction_map=None,
+            sources=sources,
+        )
+
+    @cached_property
+    def _pairs(self) -> tuple[tuple[int, int], ...]:
+        return tuple(combinations(self.labels, 2)) if len(self.counts.transitions) else ()
+
+    @cached_property
+    def _lengths(self) -> Lengths:
+        return Lengths(self.sources, self.spacing, self.triples)
+
+    def _junction(self, phases: tuple[int, ...], counts: np.ndarray, row: int) -> Junction:
+        edges, active, unknown = (_axes(counts[:, k]) for k in range(3))
+        dead = _axes(counts[:, 0] - counts[:, 1] - counts[:, 2])
+        split = (None, None, None) if self.networks is None else (active, unknown, dead)
+        return Junction(phases, edges, *split, self.spacing, self.volume, self._lengths, row)
+
+
+def _axes(values: np.ndarray) -> Axes:
+    z, y, x = values.tolist()
+    return (z, y, x)
+
+
+def _two_carriers(a: int, b: int, networks: Mapping[str, tuple[int, ...]]) -> bool:
+    return any(
+        first != second for first in carriers_of((a,), networks) for second in carriers_of((b,), networks)
+    )
+
+
+def _sum_rows(keys: tuple, *tables: tuple[tuple, np.ndarray]) -> np.ndarray:
+    """Add tables whose rows are named by their keys; a row that one lacks is zero there."""
+    total = np.zeros((len(keys), *tables[0][1].shape[1:]), np.int64)
+    for names, rows in tables:
+        for name, row in zip(names, rows, strict=True):
+            total[keys.index(name)] += row
+    return total
+
+
+def _check_addable(one: BoundaryScan, other: BoundaryScan) -> None:
+    found = None
+    if one.spacing != other.spacing:
+        found = f"spacing {one.spacing} and {other.spacing}"
+    elif one.every_triple != other.every_triple or (not one.every_triple and one.triples != other.triples):
+        found = f"junctions {one.triples} and {other.triples}"
+    elif one.networks != other.networks:
+        found = f"networks {one.networks} and {other.networks}"
+    elif any(a.overlaps(b) for a in one.sources for b in other.sources):
+        found = "boxes that overlap"
+    if found:
+        message = f"scans of {found} cannot be added; scan disjoint boxes with the same parameters"
+        raise InputError(message)
+
+
+def _joint_shape(sources: tuple[Source, ...]) -> tuple[int, ...]:
+    voxels = sum(source.voxels for source in sources)
+    if all(source.phases is sources[0].phases for source in sources):
+        boxes = np.array([source.box for source in sources])
+        around = tuple((boxes[:, :, 1].max(axis=0) - boxes[:, :, 0].min(axis=0)).tolist())
+        if math.prod(around) == voxels:
+            return around
+    return (1, 1, voxels)

@@ -1,0 +1,165 @@
+"""One pass over a label volume: triple-phase edges, faces and transitions between every two phases."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+from array_api_compat import is_cupy_array
+
+from tripoint import _cpu, _cuda
+from tripoint.boundary.access import Access
+from tripoint.boundary.counts import BoundaryScan
+from tripoint.boundary.length import Source
+from tripoint.errors import InputError
+from tripoint.sample import check_phases, check_spacing
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+Triple = tuple[int, int, int]
+
+
+def scan(
+    phases: Any,
+    spacing: Any = (1, 1, 1),
+    junctions: Iterable[Sequence[int]] | None = None,
+    *,
+    access: Access | None = None,
+    within: Sequence[Sequence[int]] | None = None,
+    junction_map: bool = True,
+    interfaces: bool = True,
+) -> BoundaryScan:
+    """Find where phases meet: triple-phase edges, faces, and transitions along 13 directions.
+
+    An edge of a junction is an interior lattice edge whose four voxels hold all three of its phases; the
+    fourth voxel may be of any phase. A face, a transition or an edge belongs to the lowest of its voxels
+    in raster order, so that the scans of boxes that partition a volume add up to the scan of the whole.
+
+    Parameters
+    ----------
+    phases : (z, y, x) uint8
+        Labels, in any memory layout; read, never copied. Do not change it while lengths are still to be
+        asked for.
+    spacing : (z, y, x)
+        Voxel size, µm.
+    junctions : triples of labels, optional
+        The triple-phase boundaries of interest. Default: every triple of the labels present; () for none.
+    access : Access, optional
+        What each carrier can reach; splits edges into active, unknown and dead ones, and gives active areas.
+        A junction none of whose phases conducts a carrier with a terminal has unknown edges only.
+    within : ((z0, z1), (y0, y1), (x0, x1)), optional
+        Half-open box of the voxels whose edges, faces and transitions are counted. Neighbours outside it are
+        read where the volume has them.
+    junction_map : bool
+        Whether to mark the voxels that touch an edge, 1 byte per voxel.
+    interfaces : bool
+        Whether to count faces and transitions. Without them and with ``junctions`` given, edges alone
+        are counted, three times as fast; ``labels`` are then those of the junctions.
+
+    Returns
+    -------
+    BoundaryScan
+
+    Raises
+    ------
+    InputError
+        Phases that are not 3D uint8, a triple that is not three different labels, access of another shape,
+        a box that is not inside the volume.
+
+    Notes
+    -----
+    The edge rule is that of MATBOX (``Function_TPBL_direct_Algorithm``) and TauFactor
+    (``MetricsRVA.m``). Memory beyond the input: the map (1 byte per voxel) and two planes of bits per thread.
+    """
+    check_phases(phases)
+    spacing = check_spacing(spacing)
+    triples = None if junctions is None else check_triples(junctions)
+    check_access(access, phases.shape)
+    box = _check_box(within, phases.shape)
+    import tripoint._cpu.boundary
+
+    implementation = _cuda if is_cupy_array(phases) else _cpu
+    # Neighbours are one voxel away: all that is needed of the volume is the box and one voxel around it.
+    crop = tuple(
+        slice(max(begin - 1, 0), min(end + 1, n)) for (begin, end), n in zip(box, phases.shape, strict=True)
+    )
+    inner = tuple(
+        (begin - part.start, end - part.start) for (begin, end), part in zip(box, crop, strict=True)
+    )
+    if interfaces or triples is None:
+        labels = implementation.boundary.labels_present(phases[crop])
+    else:
+        labels = tuple(sorted({label for triple in triples for label in triple}))
+    counted = tuple(combinations(labels, 3)) if triples is None else triples
+    counts = implementation.boundary.scan(
+        phases[crop],
+        tuple(sorted({*labels, *(label for triple in counted for label in triple)})),
+        counted,
+        tuple(combinations(labels, 2)) if interfaces else (),
+        access=None if access is None else access.volume[crop],
+        carriers=() if access is None else access.carriers,
+        box=inner,
+        junction_map=junction_map,
+    )
+    return BoundaryScan(
+        shape=tuple(end - begin for begin, end in box),
+        spacing=spacing,
+        labels=labels,
+        triples=counted,
+        every_triple=triples is None,
+        networks=None if access is None else dict(access.networks),
+        counts=counts,
+        junction_map=counts.junction_map,
+        sources=(Source(phases, access, box),),
+    )
+
+
+def check_triples(junctions: Iterable[Sequence[int]]) -> tuple[Triple, ...]:
+    """Return junctions as triples of three different labels, or say which one is none."""
+    checked = []
+    for triple in junctions:
+        try:
+            labels = tuple(operator.index(label) for label in triple)
+        except TypeError:
+            labels = ()
+        if len(labels) != 3 or len(set(labels)) != 3 or not all(0 <= label <= 255 for label in labels):
+            message = (
+                f"junction {triple!r} is not three different labels from 0 to 255; "
+                "give each as its labels, for example junctions=[(0, 1, 2)]"
+            )
+            raise InputError(message)
+        checked.append((labels[0], labels[1], labels[2]))
+    return tuple(checked)
+
+
+def check_access(access: Access | None, shape: Sequence[int]) -> None:
+    """Raise InputError unless access is missing or of the volume's shape."""
+    if access is None:
+        return
+    if not isinstance(access, Access):
+        message = f"access is {type(access).__name__}; expected what percolation.access returns"
+        raise InputError(message)
+    if tuple(access.volume.shape) != tuple(shape):
+        message = (
+            f"access has shape {tuple(access.volume.shape)} and the phases {tuple(shape)}; "
+            "make it from the same volume"
+        )
+        raise InputError(message)
+
+
+def _check_box(within: Sequence[Sequence[int]] | None, shape: Sequence[int]) -> Box:
+    if within is None:
+        return ((0, shape[0]), (0, shape[1]), (0, shape[2]))
+    try:
+        (z0, z1), (y0, y1), (x0, x1) = [[operator.index(value) for value in pair] for pair in within]
+    except (TypeError, ValueError):
+        z0 = z1 = y0 = y1 = x0 = x1 = -1
+    box: Box = ((z0, z1), (y0, y1), (x0, x1))
+    if not all(0 <= begin < end <= n for (begin, end), n in zip(box, shape, strict=True)):
+        message = (
+            f"the box {within!r} is not inside the volume of shape {tuple(shape)}; "
+            "give ((z0, z1), (y0, y1), (x0, x1)) with 0 <= begin < end <= size"
+        )
+        raise InputError(message)
+    return box
