@@ -292,4 +292,4 @@ def _features(table: pd.DataFrame, ids: Sequence[str]) -> list[str]:
 def _tensor(values: Any, kind: Any = np.float32) -> Any:
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(np.asarray(values), dtype=kind))
+    return torch.from_numpy(np.array(values, dtype=kind, order="C"))  # a copy, since tables may be read-only
