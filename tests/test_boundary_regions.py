@@ -238,11 +238,9 @@ def test_boxes_that_partition_a_volume_merge_to_the_whole(regions, data):
     cuts = [sorted({0, n, data.draw(st.integers(0, n))}) for n in regions.shape]
     boxes = product(*(pairwise(cut) for cut in cuts))
     distance = np.random.default_rng(0).uniform(1, 2, regions.shape).astype(np.float32)
-    parts = [part for box in boxes for part in on_host.count(regions, distance, box=box)]
-    parts = data.draw(st.permutations(parts))
-    assert_same_pairs(
-        on_host.merge(parts, factors((1, 1, 1))), on_host.contacts(regions, factors((1, 1, 1)), distance)
-    )
+    parts = data.draw(st.permutations([on_host.count(regions, distance, box=box) for box in boxes]))
+    n, weights = regions.max(), factors((1, 1, 1))
+    assert_same_pairs(on_host.merge(parts, n, weights), on_host.contacts(regions, n, weights, distance))
 
 
 def test_slabs_read_alone_with_a_halo_merge_to_the_whole():
@@ -251,18 +249,18 @@ def test_slabs_read_alone_with_a_halo_merge_to_the_whole():
     for start in range(0, 21, 6):
         slab = np.ascontiguousarray(regions[start : start + 7])  # six slices and the next one
         box = ((0, min(6, 21 - start)), (0, 16), (0, 18))
-        parts += on_host.count(slab, box=box, origin=(start, 0, 0))
+        parts.append(on_host.count(slab, box=box, origin=(start, 0, 0)))
     weights = factors((1, 1, 1))
-    assert_same_pairs(on_host.merge(parts, weights), on_host.contacts(regions, weights))
+    assert_same_pairs(on_host.merge(parts, 30, weights), on_host.contacts(regions, 30, weights))
 
 
 def test_threads_do_not_change_the_result():
     regions, _ = blobs((40, 16, 18), 60)
-    whole = on_host.contacts(regions, factors((1, 1, 1)))
+    whole = on_host.contacts(regions, 60, factors((1, 1, 1)))
     threads = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        assert_same_pairs(on_host.contacts(regions, factors((1, 1, 1))), whole)
+        assert_same_pairs(on_host.contacts(regions, 60, factors((1, 1, 1))), whole)
     finally:
         numba.set_num_threads(threads)
 

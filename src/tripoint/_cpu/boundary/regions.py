@@ -166,7 +166,8 @@ def _sum_pairs(order, keys, rows, n_regions, factors):
         surface_area[b] += measured
         if a > 0 and transitions[0] + transitions[1] + transitions[2] > 0:
             source[pair], target[pair] = a, b
-            faces[pair], position[pair] = transitions[:3], where
+            for axis in range(3):
+                faces[pair, axis], position[pair, axis] = transitions[axis], where[axis]
             area[pair], radius[pair] = measured, widest
             pair += 1
         transitions[:], where[:], widest = 0, 0, np.float32(0)
@@ -327,9 +328,11 @@ def _find(table, keys, key):
 def _enlarge(table, keys, rows):
     n = keys.size
     more_keys, more_rows = np.empty(2 * n, np.int64), np.zeros((2 * n, ROW), np.int64)
-    more_keys[:n], more_rows[:n] = keys, rows
     more_table = np.full(2 * table.size, -1, np.int32)
-    for i in range(n):
+    for i in range(n):  # assigning arrays to slices would double the time to compile this file
+        more_keys[i] = keys[i]
+        for d in range(ROW):
+            more_rows[i, d] = rows[i, d]
         more_table[_find(more_table, more_keys, keys[i])] = i
     return more_table, more_keys, more_rows
 
@@ -389,7 +392,8 @@ def _sum_triples(regions, phases, index, axis, triple, status, edge_length, trip
                     table, rows, lengths, counts = _enlarge_rows(table, rows, lengths, counts)
                     place = _find_row(table, rows, found[i])
                 table[place] = n
-                rows[n] = found[i]
+                for d in range(4):
+                    rows[n, d] = found[i, d]
                 n += 1
             slot = table[place]
             active = status[record[i]] == ACTIVE
@@ -451,8 +455,13 @@ def _enlarge_rows(table, rows, lengths, counts):
     n = len(rows)
     more_rows = np.empty((2 * n, 4), np.int32)
     more_lengths, more_counts = np.zeros((2 * n, 2), np.float64), np.zeros((2 * n, 5), np.int64)
-    more_rows[:n], more_lengths[:n], more_counts[:n] = rows, lengths, counts
     more_table = np.full(2 * table.size, -1, np.int32)
     for i in range(n):
+        for d in range(4):
+            more_rows[i, d] = rows[i, d]
+        for d in range(2):
+            more_lengths[i, d] = lengths[i, d]
+        for d in range(5):
+            more_counts[i, d] = counts[i, d]
         more_table[_find_row(more_table, more_rows, rows[i])] = i
     return more_table, more_rows, more_lengths, more_counts
