@@ -115,8 +115,9 @@ class _Frame:
         self._marks.append(f'<path class="{kind}" d="M{_pairs(x, y)}"/>')
 
     def points(self, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+        size = 3.4 if len(x) > 200 else 6
         dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(self._x(x), self._y(y), strict=True))
-        self._marks.append(f'<path class="dots" stroke="{colour}" d="{dots}"/>')
+        self._marks.append(f'<path class="dots" stroke="{colour}" stroke-width="{size}" d="{dots}"/>')
 
     def line(self, x: np.ndarray, y: np.ndarray, colour: str) -> None:
         if len(x) > 1:

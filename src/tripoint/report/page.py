@@ -110,6 +110,7 @@ def _context(result: Any) -> dict[str, Any]:
         "junctions": sections.junction_rows(result),
         "has_terminals": bool(result.sample.materials.terminals),
         "interfaces": sections.interface_rows(result),
+        "active_area": sections.active_area(result),
         "percolation": sections.percolation_rows(result),
         "particles": sections.particle_rows(result),
         "sizes": distributions.size_charts(result),

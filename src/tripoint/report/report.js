@@ -101,7 +101,7 @@ function terminalTraces(scene) {
       [point[axis], point[a], point[b]] = [at, u * scene.extent[a], v * scene.extent[b]];
       return point;
     });
-    const label = scene.extent.map((length, d) => (d === axis ? at + (at ? 0.08 : -0.08) * length : at && length));
+    const label = scene.extent.map((length, d) => (d === axis ? at + (at ? 0.11 : -0.08) * length : at && length));
     const points = (list) => ({ x: list.map((p) => p[0]), y: list.map((p) => p[1]), z: list.map((p) => p[2]), hoverinfo: "skip", type: "scatter3d" });
     return [
       { ...points(ring), mode: "lines", line: { color: "#1c2330", width: 4 } },
@@ -203,12 +203,13 @@ async function showView() {
   byId("view-property").value = state.property;
   const axis = (title) => ({ title: { text: `${title}, µm` }, backgroundcolor: "#fff", gridcolor: "#e3e6ea", zerolinecolor: "#e3e6ea", showspikes: false });
   const [x, y, z] = scene.extent;
+  const unit = Math.sqrt(3.2) / Math.hypot(x, y, z); // true proportions, and an elongated volume fits as well
   // z points down as in the slices, and y away with it: turned, not mirrored
   const layout = {
     margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "stay", font: { family: "system-ui, sans-serif", size: 12, color: "#1c2330" },
     scene: {
-      aspectmode: "data", camera: { eye: { x: 1.2, y: -1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } },
-      xaxis: { ...axis("x"), range: [-0.02 * x, 1.02 * x] }, yaxis: { ...axis("y"), range: [1.02 * y, -0.02 * y] }, zaxis: { ...axis("z"), range: [1.1 * z, -0.1 * z] },
+      aspectmode: "manual", aspectratio: { x: x * unit, y: y * unit, z: z * unit }, camera: { eye: { x: 1.2, y: -1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } },
+      xaxis: { ...axis("x"), range: [-0.02 * x, 1.02 * x] }, yaxis: { ...axis("y"), range: [1.02 * y, -0.02 * y] }, zaxis: { ...axis("z"), range: [1.12 * z, -0.1 * z] },
     },
     hoverlabel: { align: "left" },
   };

@@ -22,6 +22,7 @@ from tripoint.report.wording import (
     memory,
     number,
     percent,
+    quantity,
     seconds,
     short,
     size,
@@ -42,7 +43,7 @@ def headline(result: Any) -> list[dict[str, str]]:
             {
                 "value": percent(summary["utilization"]),
                 "label": "utilization",
-                "note": "active material that both ions and electrons reach",
+                "note": "of the active material has electrons and ions within reach",
             }
         )
     particles = summary.get("particles", {})
@@ -148,6 +149,12 @@ def interface_rows(result: Any) -> list[dict[str, str]]:
     ]
 
 
+def active_area(result: Any) -> str:
+    """Return the area per volume where active material can react with an ion conductor; empty without one."""
+    value = result.summary.get("active_area")
+    return "" if value is None else quantity(value, "µm⁻¹")
+
+
 def percolation_rows(result: Any) -> dict[str, list[dict[str, Any]]]:
     """Return rows of the phases and of the carriers' networks."""
     materials = result.sample.materials
@@ -179,7 +186,7 @@ def particle_rows(result: Any) -> list[dict[str, str]]:
                 "name": name,
                 "count": count(entry.get("count")),
                 "interior": count(entry.get("interior_count")),
-                "fragments": count(_flag(mine, "fragment").sum()),
+                "fragments": count(entry.get("fragments", _flag(mine, "fragment").sum())),
                 "mean": number(entry.get("equivalent_diameter_mean")),
                 "weighted": number(entry.get("equivalent_diameter_volume_weighted")),
                 "sphericity": number(_median(whole, "sphericity")),

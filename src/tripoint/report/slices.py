@@ -15,7 +15,7 @@ from tripoint.report.surfaces import host
 from tripoint.report.wording import number, short
 
 _PIXELS_AT_MOST = 900
-_WIDTH, _HEIGHT = 536.0, 640.0  # of the drawing of one slice, px
+_WIDTH, _HEIGHT = 510.0, 640.0  # of the drawing of one slice, px
 _MARGIN = 34.0  # for the axes' names and the scale bar
 _AXES = ("z", "y", "x")
 
