@@ -1,7 +1,10 @@
 """Reading volumes: the same voxels and voxel size from every format, and one clear sentence otherwise."""
 
+import struct
+import sys
 import tempfile
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -342,6 +345,87 @@ def test_grey_image_with_labels_names_them(tmp_path):
     assert read(f"{tmp_path}/v.zarr:labels/phases", materials=MATERIALS).spacing == pytest.approx((1e-3,) * 3)
 
 
+# --- Zeiss ----------------------------------------------------------------------------------------------
+
+
+def compound_file(storages):
+    """Return the bytes of an OLE compound file, [MS-CFB] version 3, from {storage: {name: bytes}}."""
+    end, free = 0xFFFFFFFE, 0xFFFFFFFF
+    fat, sectors, mini_fat, mini = [0xFFFFFFFD], [b""], [], b""  # the first sector is for the table itself
+
+    def chain(data):
+        count, first = max(1, -(-len(data) // 512)), len(fat)
+        fat.extend([*range(first + 1, first + count), end])
+        sectors.extend(data[k * 512 : (k + 1) * 512].ljust(512, b"\0") for k in range(count))
+        return first
+
+    entries = []  # name, kind (1 storage, 2 stream, 5 root), right sibling, child, start, size
+
+    def add(name, kind, start=0, size=0):
+        entries.append([name, kind, free, free, start, size])
+        return len(entries) - 1
+
+    def link(parent, children):
+        entries[parent][3] = children[0]
+        for a, b in pairwise(children):
+            entries[a][2] = b
+
+    add("Root Entry", 5)
+    tops = []
+    for storage, streams in storages.items():
+        inner = []
+        parent = add(storage, 1) if storage else 0
+        for name, data in streams.items():
+            if len(data) >= 4096:
+                start = chain(data)
+            else:
+                count, start = -(-len(data) // 64), len(mini_fat)
+                mini_fat.extend([*range(start + 1, start + count), end])
+                mini += data.ljust(count * 64, b"\0")
+            inner.append(add(name, 2, start, len(data)))
+        tops += [parent] if storage else inner
+        if storage:
+            link(parent, inner)
+    link(0, tops)
+    entries[0][4:] = [chain(mini), len(mini)]
+    table = chain(struct.pack(f"<{len(mini_fat)}I", *mini_fat).ljust(512, b"\xff"))
+    directory = b""
+    for name, kind, right, child, start, size in entries:
+        text = name.encode("utf-16-le") + b"\0\0"
+        directory += text.ljust(64, b"\0") + struct.pack("<HBB3I", len(text), kind, 1, free, right, child)
+        directory += bytes(36) + struct.pack("<IQ", start, size)
+    directory_start = chain(directory)
+    sectors[0] = struct.pack(f"<{len(fat)}I", *fat).ljust(512, b"\xff")
+    assert len(fat) <= 128
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
+    header += struct.pack("<5H6x", 0x3E, 3, 0xFFFE, 9, 6)
+    header += struct.pack("<9I", 0, 1, directory_start, 0, 4096, table, 1, end, 0) + struct.pack("<I", 0)
+    return header.ljust(512, b"\xff") + b"".join(sectors)
+
+
+def test_zeiss(tmp_path):
+    pytest.importorskip("txrm2tiff")
+    volume = labels((3, 50, 60), np.uint16)
+    numbers = {"ImageWidth": 60, "ImageHeight": 50, "ImagesTaken": 3, "NoOfImages": 3, "DataType": 5}
+    numbers |= {"MosiacColumns": 0, "MosiacRows": 0}
+    info = {name: struct.pack("<i", value) for name, value in numbers.items()}
+    info["PixelSize"] = struct.pack("<f", 0.25)
+    images = {f"Image{k + 1}": plane.tobytes() for k, plane in enumerate(volume)}
+    data = compound_file({"": {"Version": struct.pack("<f", 5.0)}, "ImageInfo": info, "ImageData1": images})
+    (tmp_path / "v.txm").write_bytes(data)
+    sample = read(tmp_path / "v.txm", materials=MATERIALS, roi=[[1, 3], [0, 20], [5, 60]])
+    np.testing.assert_array_equal(sample.phases, volume[1:3, ::-1][:, 0:20, 5:60])
+    assert sample.spacing == (0.25, 0.25, 0.25)
+    (tmp_path / "v.txm").write_bytes(data[: len(data) // 2])
+    refused(tmp_path / "v.txm", "cannot be read as Zeiss XRM")
+
+
+def test_zeiss_without_its_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "txrm2tiff.txrm", None)
+    (tmp_path / "v.txrm").touch()
+    refused(tmp_path / "v.txrm", r"pip install 'tripoint\[zeiss\]'")
+
+
 # --- only what is needed is read ------------------------------------------------------------------------
 
 
@@ -354,15 +438,30 @@ def test_slices_outside_the_region_are_not_opened(tmp_path):
     np.testing.assert_array_equal(part.phases, labels((12, 6, 7))[4:])
 
 
-def test_pages_outside_the_region_are_not_decoded(tmp_path, monkeypatch):
+def test_pages_outside_the_region_are_not_decoded(tmp_path):
     tifffile.imwrite(tmp_path / "v.tif", labels((12, 6, 7)), compression="zlib", photometric="minisblack")
-    decoded = []
-    original = tifffile.TiffPage.asarray
-    monkeypatch.setattr(
-        tifffile.TiffPage, "asarray", lambda page, **k: decoded.append(page.index) or original(page, **k)
-    )
-    read(tmp_path / "v.tif", spacing=1, materials=MATERIALS, roi=[[4, 7], None, None])
-    assert decoded == [4, 5, 6]
+    with tifffile.TiffFile(tmp_path / "v.tif") as file:
+        offset = file.pages[3].dataoffsets[0]
+    with (tmp_path / "v.tif").open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(8))
+    refused(tmp_path / "v.tif", "cannot be read as TIFF")
+    part = read(tmp_path / "v.tif", spacing=1, materials=MATERIALS, roi=[[4, 12], None, None])
+    np.testing.assert_array_equal(part.phases, labels((12, 6, 7))[4:])
+
+
+@pytest.mark.parametrize("name", ["packed.tif", "tiffs"])
+def test_a_corner_of_large_pages(tmp_path, name):
+    """Pages are decoded whole, so they must not all be in memory although the region is small."""
+    volume = np.zeros((160, 1000, 1000), np.uint8)
+    FORMATS[name](tmp_path / name, volume)
+    tracemalloc.start()
+    try:
+        read(tmp_path / name, spacing=1, materials=MATERIALS, roi=[None, [0, 9], [3, 9]])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.4 * volume.size
 
 
 def test_wide_types_never_stand_in_memory_whole(tmp_path):

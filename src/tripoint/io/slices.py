@@ -14,9 +14,10 @@ import numpy as np
 
 from tripoint.errors import InputError, TripointError
 from tripoint.io import tiff
-from tripoint.io.stored import Box, Choice, Stored
+from tripoint.io.stored import Box, Choice, Stored, box_shape
 
 SUFFIXES = (*tiff.SUFFIXES, ".png")
+_AT_ONCE = 32  # whole slices in memory, of which only a part may be wanted
 
 
 @contextmanager
@@ -28,11 +29,13 @@ def opened(path: Path, choice: Choice) -> Iterator[Stored]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def read(box: Box) -> np.ndarray:
-            block = np.empty((box[0].stop - box[0].start, *first[box[1:]].shape), first.dtype)
+            block = np.empty(box_shape(box), first.dtype)
             chosen = files[box[0]]
-            for k, image in enumerate(pool.map(read_slice, chosen)):
-                _check_same(image, chosen[k], first, files[0])
-                block[k] = image[box[1:]]
+            for start in range(0, len(chosen), _AT_ONCE):
+                batch = chosen[start : start + _AT_ONCE]
+                for k, image in enumerate(pool.map(read_slice, batch)):
+                    _check_same(image, batch[k], first, files[0])
+                    block[start + k] = image[box[1:]]
             return block
 
         yield Stored(shape=(len(files), *first.shape), dtype=first.dtype, read=read)

@@ -77,9 +77,7 @@ def stream_reader(
             _take(stream, size)
             position += 1
         count = box[0].stop - box[0].start
-        block = np.empty(
-            (count, len(range(*box[1].indices(height))), len(range(*box[2].indices(width)))), dtype
-        )
+        block = np.empty(box_shape(box), dtype)
         for k in range(count):
             plane = np.frombuffer(_take(stream, size), dtype).reshape(height, width)
             block[k] = plane[box[1], box[2]]

@@ -21,8 +21,8 @@ _UNITS = (
     (r"area|area_.*|surface_area|active_area", "µm²"),
     (r".*_diameter|axis_.*_length|.*_radius|bottleneck_radius_.*", "µm"),
     (r"depth_.*|path_length_.*|length|junction_length|active_length|active_junction_length", "µm"),
-    # With the default conductivity of 1; where S/m are given it is that unit per S/m.
-    (r"resistance|path_resistance_.*", "1/µm"),
+    # With the default conductivity of 1; MΩ where conductivities are given in S/m.
+    (r"(path_)?resistance(_.*)?", "1/µm"),
     (r"conductance", "µm"),
 )
 

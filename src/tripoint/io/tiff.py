@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 
 from tripoint.errors import InputError
-from tripoint.io.stored import Box, Choice, Stored, array_reader
+from tripoint.io.stored import Box, Choice, Stored, array_reader, box_shape
 from tripoint.io.units import is_unit
 
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
@@ -130,7 +130,7 @@ def _array(
             dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
             return np.memmap(path, dtype, "r", series.dataoffset, series.shape), 1
         if len(series.pages) == series.shape[0]:
-            return _Pages(series), 1
+            return _Pages(file, series), 1
     import zarr
 
     array: Any = zarr.open(series.aszarr(level=0), mode="r")
@@ -155,16 +155,20 @@ def _array(
 
 
 class _Pages:
-    """Pages that have to be decoded, several at a time."""
+    """Pages that have to be decoded: whole ones, so not all at once where only a corner of each is wanted."""
 
-    def __init__(self, series: tifffile.TiffPageSeries) -> None:
-        self.series = series
-        self.shape = series.shape
+    def __init__(self, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+        self.file, self.series, self.shape = file, series, series.shape
+        self.batch = max(1, (1 << 24) // series.keyframe.nbytes)
 
     def read(self, box: Box) -> np.ndarray:
-        pages = [_aspage(self.series.pages[k]) for k in range(box[0].start, box[0].stop)]
-        planes = [page.asarray(maxworkers=os.cpu_count()) for page in pages]
-        return np.stack([plane.reshape(self.shape[1:])[box[1:]] for plane in planes])
+        block = np.empty(box_shape(box), self.series.dtype)
+        for start in range(box[0].start, box[0].stop, self.batch):
+            pages = slice(start, min(start + self.batch, box[0].stop))
+            planes = self.file.asarray(key=pages, series=self.series, maxworkers=os.cpu_count())
+            planes = planes.reshape(-1, *self.shape[1:])[:, box[1], box[2]]
+            block[pages.start - box[0].start : pages.stop - box[0].start] = planes
+        return block
 
 
 class _Channel:
