@@ -623,18 +623,67 @@ def browse(path, tmp_path, *options):
     return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
-def test_browser_draws_it_without_errors(result, tmp_path):
+DRIVER = """
+<script>
+(async () => {
+  while (document.documentElement.dataset.view !== "drawn") await new Promise((done) => setTimeout(done, 50));
+  const set = async (id, change) => {
+    change(document.getElementById(id));
+    document.getElementById(id).dispatchEvent(new Event("change", { bubbles: true }));
+    await new Promise((done) => setTimeout(done, 50));
+  };
+  const box = document.getElementById("view");
+  const seen = () => box.data.map((t) => t.type[0] + (t.mode || "") + (t.i || t.x).length).join(" ");
+  const select = document.getElementById("view-property");
+  const legends = [];
+  for (const option of [...select.options].reverse()) {
+    await set("view-property", (e) => { e.value = option.value; });
+    legends.push(document.getElementById("view-scale").textContent);
+  }
+  await set("view-property", (e) => { e.value = 1; });
+  const states = [seen()];
+  await set("view-graph", (e) => { e.checked = true; });
+  states.push(seen());
+  await set("view-axis", (e) => { e.value = 0; });
+  await set("view-cut", (e) => { e.value = 500; });
+  states.push(seen());
+  await set("view-cut", (e) => { e.value = 1000; });
+  const radio = document.querySelector("[name=ground][value=particles]");
+  radio.click();
+  document.querySelector("[name=junction]").click();
+  const layers = document.querySelector(".slices").className;
+  document.body.insertAdjacentHTML("beforeend", "<script type='text/json' id='seen'></" + "script>");
+  document.getElementById("seen").textContent = JSON.stringify({ legends, states, layers });
+})();
+</script>
+</body>"""
+
+
+def test_browser_draws_it_and_obeys_its_controls(result, tmp_path):
     """Headless Chromium runs the script, reports no error and shows colours in the 3D view."""
     path = report.write(result, tmp_path / "report.html")
+    path.write_text(path.read_text().replace("</body>", DRIVER))
     ran = browse(path, tmp_path, "--dump-dom", f"--screenshot={tmp_path / 'page.png'}")
     errors = [
         line
         for line in ran.stderr.splitlines()
-        if "CONSOLE" in line and re.search(r"error|uncaught|failed", line, re.I)
+        if "CONSOLE" in line and re.search(r"error|uncaught|failed", line, re.IGNORECASE)
     ]
     assert not errors
-    assert 'data-view="drawn"' in ran.stdout
-    assert re.search(r'id="view-scale".*?equivalent diameter, µm.*?≤ ', ran.stdout, re.S)
+    seen = json.loads(re.search(r"id=\"seen\">(.*?)</script>", ran.stdout, re.DOTALL).group(1))
+    legends = " ".join(seen["legends"])
+    assert "equivalent diameter, µm≤ " in legends
+    unreached = int((~result.graph.nodes.query("phase == 'active'")["reaches_ion"]).sum())
+    assert f"no ({unreached})yes (" in legends
+    assert f"not reached or not known ({unreached})" in legends
+    whole, with_graph, cut = (
+        [int(re.sub(r"\D", "", t)) for t in s.split() if t[0] == "m"] for s in seen["states"]
+    )
+    assert "smarkers" not in seen["states"][0]
+    assert "smarkers" in seen["states"][1]
+    assert whole == with_graph
+    assert 0 < sum(cut) < sum(whole)
+    assert seen["layers"].split() == ["slices", "show-particles"]
     from PIL import Image
 
     picture = np.asarray(Image.open(tmp_path / "page.png").convert("RGB")).astype(int)

@@ -1,7 +1,7 @@
-"""Colours of the report, told apart also by colour-blind readers and on a grey printer.
+"""Colours of the report, told apart also by colour-blind readers.
 
 Phases are pale so that what is drawn on them shows; the overlay takes three saturated colours of Okabe and
-Ito (2008) that differ in lightness as well as in hue.
+Ito (2008), an orange, a blue and black.
 """
 
 from __future__ import annotations
