@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tripoint._cpu.boundary import regions as on_host
+from tripoint._cpu.boundary import pairs as on_host
 from tripoint.boundary.crofton import DIRECTIONS, area, factors
 from tripoint.boundary.length import JunctionEdges
 from tripoint.boundary.regions import contacts, junctions
