@@ -90,6 +90,9 @@ FORMATS = {
     "tiled.tif": lambda path, v: tifffile.imwrite(
         path, v, tile=(16, 16), compression="zlib", photometric="minisblack"
     ),
+    "volumetric.tif": lambda path, v: tifffile.imwrite(
+        path, v, volumetric=True, tile=(16, 16, 16), compression="zlib", photometric="minisblack"
+    ),
     "big.tif": lambda path, v: tifffile.imwrite(path, v, bigtiff=True, photometric="minisblack"),
     "volume.npy": np.save,
     "fortran.npy": lambda path, v: np.save(path, np.asfortranarray(v)),
@@ -587,6 +590,13 @@ def test_pages_that_differ_in_compression_are_one_volume(tmp_path):
         for k, plane in enumerate(labels()):
             file.write(plane, metadata=None, compression="zlib" if k % 2 else None)
     np.testing.assert_array_equal(read(tmp_path / "v.tif", spacing=1, materials=MATERIALS).phases, labels())
+
+
+def test_two_volumes_in_one_file(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "v.ome.tif") as file:
+        file.write(labels((4, 6, 7)), photometric="minisblack")
+        file.write(labels((5, 6, 7)), photometric="minisblack")
+    refused(tmp_path / "v.ome.tif", r"holds 2 volumes")
 
 
 def test_folder_without_slices(tmp_path):

@@ -111,6 +111,9 @@ def test_saved_is_loaded(result, tmp_path):
     assert_same(loaded, result)
     assert loaded.summary == {**result.summary, "none": None}
     assert "cells" in repr(loaded)
+    sample = tripoint.read(folder, materials=MATERIALS)  # voxel size from its volume
+    np.testing.assert_array_equal(sample.phases, result.sample.phases)
+    assert sample.spacing == result.sample.spacing
     assert [step for step, _, _ in told][-1] == "saved"
     loaded.save(tmp_path / "again")
     assert_same(tripoint.load(tmp_path / "again"), result)
@@ -407,3 +410,10 @@ def test_load_what_is_no_result(tmp_path, result):
     (folder / "summary.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         tripoint.load(folder)
+    (folder / "summary.json").write_text("{}")
+    (folder / "contacts.parquet").write_bytes(b"PAR1")
+    (folder / "volume.zarr" / "0" / "zarr.json").unlink()
+    loaded = tripoint.load(folder)
+    for attribute in ("graph", "sample"):
+        with pytest.raises(InputError, match="damaged"):
+            getattr(loaded, attribute)

@@ -111,6 +111,11 @@ def _volume(file: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
                 raise InputError(message)
         pages = [_aspage(page) for page in file.pages]  # alike but for their compression
         return tifffile.TiffPageSeries(pages, shape=(len(pages), *first.shape), dtype=first.dtype, axes="IYX")
+    volumes = [other for other in file.series if len(other.shape) > 2]
+    if len(volumes) > 1:
+        shapes = ", ".join(str(other.shape) for other in volumes)
+        message = f"{path} holds {len(volumes)} volumes ({shapes}); expected one, save it alone"
+        raise InputError(message)
     if any(page is None for page in series.pages):
         missing = sum(page is None for page in series.pages)
         message = (
@@ -207,7 +212,7 @@ def _imagej_spacing(file: tifffile.TiffFile) -> tuple[list[float | None], list[s
     if not is_unit(unit):  # ImageJ's resolution of an image without a scale means nothing
         return [None] * 3, [None] * 3
     tags = file.pages.first.tags
-    sizes: list[float | None] = [float(metadata["spacing"]) if "spacing" in metadata else None]
+    sizes: list[float | None] = [abs(float(metadata["spacing"])) if "spacing" in metadata else None]
     for name in ("YResolution", "XResolution"):
         pixels, length = tags[name].value if name in tags else (0, 0)
         sizes.append(length / pixels if pixels and length else None)
