@@ -117,6 +117,14 @@ def test_every_label_can_be_a_phase():
     assert all(phase.components == 1 for phase in found.values())
 
 
+def test_labels_that_are_no_phase_connect_nothing():
+    phases = np.full((3, 2, 2), 128, np.uint8)
+    phases[1] = 7
+    found = percolation.measure(phases, CATHODE)
+    assert found.phases["active"] == percolation.PhasePercolation(2, (0.0, 1.0, 1.0), 0.5)
+    assert set(np.unique(found.access.volume[1])) == {0}
+
+
 def test_carriers_of_one_network_connect_each_others_phases():
     """Active material alone reaches nothing, carbon alone nothing, together they carry electrons."""
     phases = np.zeros((4, 3, 3), np.uint8)

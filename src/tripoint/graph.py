@@ -11,6 +11,7 @@ import pandas as pd
 
 from tripoint import percolation
 from tripoint.errors import InputError, TripointError
+from tripoint.particles import sphericity
 from tripoint.sample import Sample
 
 ENDS = ("source", "target")
@@ -208,7 +209,7 @@ def build(nodes: pd.DataFrame, contacts: Any, junctions: pd.DataFrame | None, sa
     table = getattr(contacts, "table", contacts)
     if junctions is None:
         junctions = _no_junctions()
-    nodes = nodes.assign(phase=_names(nodes, sample))
+    nodes = _with_phases(nodes, sample)
     phase_of = nodes.set_index("node")["phase"]
     table = table.assign(**{f"{end}_phase": table[end].map(phase_of) for end in ENDS})
     nodes = _with_contacts(nodes, table, [phase.name for phase in sample.materials.phases])
@@ -226,8 +227,11 @@ def build(nodes: pd.DataFrame, contacts: Any, junctions: pd.DataFrame | None, sa
     return Graph(nodes, table, junctions, metadata)
 
 
-def _names(nodes: pd.DataFrame, sample: Sample) -> pd.Series:
-    return nodes["label"].map({phase.label: phase.name for phase in sample.materials.phases}).astype(str)
+def _with_phases(nodes: pd.DataFrame, sample: Sample) -> pd.DataFrame:
+    """Name the phase of every region, in the column after its id."""
+    names = nodes["label"].map({phase.label: phase.name for phase in sample.materials.phases}).astype(str)
+    rest = [column for column in nodes.columns if column not in ("node", "phase")]
+    return nodes.assign(phase=names)[["node", "phase", *rest]]
 
 
 def _with_contacts(nodes: pd.DataFrame, contacts: pd.DataFrame, phases: Sequence[str]) -> pd.DataFrame:
@@ -251,7 +255,7 @@ def _with_contacts(nodes: pd.DataFrame, contacts: pd.DataFrame, phases: Sequence
 
 
 def _with_surface(nodes: pd.DataFrame, surface: Any) -> pd.DataFrame:
-    """Surface area of every region, and its sphericity π^(1/3) (6 V)^(2/3) / S (Wadell 1935)."""
+    """Surface area of every region, and its sphericity."""
     if len(surface) <= nodes["node"].max():
         message = (
             f"surface areas are given up to region {len(surface) - 1}, the nodes go up to "
@@ -259,10 +263,7 @@ def _with_surface(nodes: pd.DataFrame, surface: Any) -> pd.DataFrame:
         )
         raise InputError(message)
     area = surface[nodes["node"].to_numpy()]
-    sphere = np.pi ** (1 / 3) * (6 * nodes["volume"].to_numpy(float)) ** (2 / 3)
-    with np.errstate(divide="ignore"):
-        sphericity = np.where(area > 0, sphere / area, np.nan)
-    return nodes.assign(surface_area=area, sphericity=sphericity)
+    return nodes.assign(surface_area=area, sphericity=sphericity(nodes["volume"].to_numpy(float), area))
 
 
 def _with_junctions(nodes: pd.DataFrame, junctions: pd.DataFrame) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def label_components(phases, labels, connectivity):
     for bit, face in enumerate(FACE_SLICES):
         touching = components[face].reshape(-1)
         faces[touching] |= np.uint8(1 << bit)
-    faces[0] = 0
+    faces[0] = voxels[0] = 0  # what is not listed is no component
     return components, label, voxels, faces
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from array_api_compat import is_cupy_array
 from numpy.typing import NDArray
 
+from tripoint import _cpu, _cuda
 from tripoint.boundary.access import Access
 from tripoint.errors import InputError
 from tripoint.materials import CARRIERS, FACES, Materials
@@ -53,7 +54,10 @@ def components(
     check_phases(phases)
     _check_connectivity(connectivity)
     labels = range(256) if labels is None else [int(label) for label in labels]
-    pieces = _pieces(phases, labels, connectivity)[1]
+    import tripoint._cpu.percolation  # noqa: F401  numba is slow to import: only when it is needed
+
+    implementation = _cuda if is_cupy_array(phases) else _cpu
+    pieces = Pieces(*implementation.percolation.label_components(phases, labels, connectivity)[1:])
     present = np.unique(pieces.label[1:]).tolist() if len(labels) == 256 else labels
     roots = np.arange(len(pieces.label))
     return {label: of_pieces(pieces, roots, (label,), ()) for label in present}
@@ -69,7 +73,8 @@ def measure(phases: Any, materials: Materials, connectivity: int = 6) -> Percola
     ----------
     phases : (z, y, x) uint8
     materials : Materials
-        What each label conducts, and the terminal face of each carrier.
+        What each label conducts, and the terminal face of each carrier. Voxels of labels that are not
+        among the phases connect nothing.
     connectivity : {6, 18, 26}
 
     Returns
@@ -90,8 +95,11 @@ def measure(phases: Any, materials: Materials, connectivity: int = 6) -> Percola
     """
     check_phases(phases)
     _check_connectivity(connectivity)
-    implementation = _implementation(phases)
-    image, pieces = _pieces(phases, materials.labels, connectivity)
+    import tripoint._cpu.percolation  # noqa: F401  numba is slow to import: only when it is needed
+
+    implementation = (_cuda if is_cupy_array(phases) else _cpu).percolation
+    image, *table = implementation.label_components(phases, materials.labels, connectivity)
+    pieces = Pieces(*table)
     conducted = np.zeros(256, np.uint8)
     for phase in materials.phases:
         conducted[phase.label] = sum(1 << CARRIERS.index(carrier) for carrier in phase.conducts)
@@ -122,12 +130,6 @@ def access(phases: Any, materials: Materials, connectivity: int = 6) -> Access:
     return found
 
 
-def _pieces(phases: Any, labels: Sequence[int], connectivity: int) -> tuple[Any, Pieces]:
-    image, label, voxels, faces = _implementation(phases).label_components(phases, labels, connectivity)
-    voxels[0] = 0  # component 0 is everything that was not asked for
-    return image, Pieces(label, voxels, faces)
-
-
 def _access_bits(
     pieces: Pieces, roots: NDArray[np.int64], labels: Sequence[int], carrier: str, terminal: str
 ) -> NDArray[np.uint8]:
@@ -140,16 +142,6 @@ def _access_bits(
     elsewhere = ((faces & (0b111111 ^ face)) != 0).astype(np.uint8) << (2 * c + 1)
     bits[members] = connected | elsewhere
     return bits
-
-
-def _implementation(phases: Any) -> Any:
-    if is_cupy_array(phases):
-        from tripoint._cuda import percolation as on_gpu
-
-        return on_gpu
-    from tripoint._cpu import percolation as on_host
-
-    return on_host
 
 
 def _check_connectivity(connectivity: int) -> None:
