@@ -690,3 +690,24 @@ def test_browser_draws_it_and_obeys_its_controls(result, tmp_path):
     # viridis' teal occurs nowhere else on the page but in the colour bar, which is 12 px high
     teal = (abs(picture - (38, 130, 142)).sum(axis=2) < 90) & (picture[..., 2] > picture[..., 0] + 60)
     assert teal.any(axis=1).sum() > 200
+
+
+def test_without_terminals_nothing_is_called_active():
+    open_ended = fake_result((10, 12, 14), seeds=12)
+    materials = Materials(open_ended.sample.materials.phases)
+    open_ended.sample = Sample(open_ended.sample.phases, (1, 1, 1), materials)
+    unknown = {"active_edges": None, "active_length": 0.0, "unknown_length": 0.0, "dead_length": 0.0}
+    open_ended.summary["junctions"] = [entry | unknown for entry in open_ended.summary["junctions"]]
+    words = Page(report.render(open_ended)).words
+    assert "what is active needs terminals" in words
+    assert "of it active" not in words
+    assert "– / – / –" in words
+    assert "without terminals none is active or dead" in words
+
+
+def test_phases_that_meet_nowhere():
+    apart = fake_result((10, 12, 14), seeds=12)
+    nothing = {"length": 0.0, "density": 0.0, "active_length": 0.0, "unknown_length": 0.0, "dead_length": 0.0}
+    apart.summary["junctions"] = [entry | nothing for entry in apart.summary["junctions"]]
+    apart.summary["junctions_total"] = {"edges": [0, 0, 0], "length": 0.0, "density": 0.0}
+    assert "the three phases meet nowhere" in Page(report.render(apart)).words

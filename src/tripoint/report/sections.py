@@ -99,8 +99,7 @@ def junction_rows(result: Any) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for entry in summary.get("junctions", []):
         length = as_float(entry.get("length"))
-        parts = {name: as_float(entry.get(f"{name}_length")) for name in ("active", "unknown", "dead")}
-        shares = {name: part / length if length else math.nan for name, part in parts.items()}
+        shares = {name: part / length if length else math.nan for name, part in _parts(entry).items()}
         rows.append(
             {
                 "name": " – ".join(entry.get("phases", [])),
@@ -109,7 +108,7 @@ def junction_rows(result: Any) -> list[dict[str, Any]]:
                 "length": number(length),
                 "density": number(entry.get("density")),
                 "interval": interval(intervals.get(frozenset(entry.get("phases", [])))),
-                "active_density": number(entry.get("active_density")),
+                "active_density": number(entry.get("active_density") if entry.get("active_edges") else None),
                 "shares": {name: percent(share) for name, share in shares.items()},
                 "bar": _bar(shares),
             }
@@ -222,10 +221,23 @@ def _junction_figure(summary: Mapping[str, Any]) -> dict[str, str]:
         return {"value": NOTHING, "label": "TPB density", "note": "no junction: it takes three phases"}
     total = summary.get("junctions_total", junctions[0])
     length = sum(as_float(entry.get("length")) for entry in junctions)
-    active = sum(as_float(entry.get("active_length")) for entry in junctions)
-    share = percent(active / length) if length > 0 else NOTHING
-    note = f"{share} of it active" if share != NOTHING else "activity needs terminals"
+    active = sum(_parts(entry)["active"] for entry in junctions)
+    if length == 0:
+        note = "the three phases meet nowhere"
+    elif math.isfinite(active / length):
+        note = f"{percent(active / length)} of it active"
+    else:
+        note = "what is active needs terminals"
     return {"value": number(total.get("density")), "unit": "µm⁻²", "label": "TPB density", "note": note}
+
+
+def _parts(junction: Mapping[str, Any]) -> dict[str, float]:
+    """Return the active, unknown and dead length; NaN where no terminals were given."""
+    known = junction.get("active_edges") is not None
+    return {
+        name: as_float(junction.get(f"{name}_length")) if known else math.nan
+        for name in ("active", "unknown", "dead")
+    }
 
 
 def _carrier_figure(carrier: str, face: str | None, entry: Mapping[str, Any]) -> dict[str, str]:
