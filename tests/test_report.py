@@ -304,7 +304,7 @@ def test_intervals_stand_beside_their_values(page):
 def test_warnings_or_none(result, page):
     assert "the binder does not percolate along x" in page.words
     calm = SimpleNamespace(**vars(result) | {"summary": result.summary | {"warnings": []}})
-    assert "None:" in Page(report.render(calm)).words
+    assert "None. Percolation" in Page(report.render(calm)).words
 
 
 def test_names_are_escaped():

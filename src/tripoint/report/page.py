@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from tripoint._version import __version__
 from tripoint.errors import OutputError
-from tripoint.report import distributions, sections
+from tripoint.report import distributions, sections, tables
 from tripoint.report.palette import JUNCTION, MISSING
 from tripoint.report.scene import scene
 from tripoint.report.slices import slices
@@ -104,15 +104,15 @@ def _context(result: Any) -> dict[str, Any]:
         "facts": sections.sample_facts(result),
         "headline": sections.headline(result),
         "warnings": list(summary.get("warnings", [])),
-        "phases": sections.phase_rows(result),
+        "phases": tables.phase_rows(result),
         "subvolumes": summary.get("representativity", {}).get("subvolumes"),
         "slices": slices(result),
-        "junctions": sections.junction_rows(result),
+        "junctions": tables.junction_rows(result),
         "has_terminals": bool(result.sample.materials.terminals),
-        "interfaces": sections.interface_rows(result),
-        "active_area": sections.active_area(result),
-        "percolation": sections.percolation_rows(result),
-        "particles": sections.particle_rows(result),
+        "interfaces": tables.interface_rows(result),
+        "active_area": tables.active_area(result),
+        "percolation": tables.percolation_rows(result),
+        "particles": tables.particle_rows(result),
         "sizes": distributions.size_charts(result),
         "paths": distributions.path_charts(result),
         "graph": {key: count(value) for key, value in summary.get("graph", {}).items()},

@@ -108,3 +108,8 @@ def as_float(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
+
+
+def minus(face: str) -> str:
+    """Return a face such as ``z-`` with a proper minus sign."""
+    return face.replace("-", "−")
