@@ -14,6 +14,7 @@ import numpy as np
 
 from tripoint.errors import InputError
 from tripoint.materials import Materials
+from tripoint.record import Progress
 from tripoint.sample import Sample
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Result:
         path: str | Path,
         overwrite: bool = False,
         *,
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Path:
         """Write everything into a folder, which appears when it is complete and not before.
 

@@ -15,10 +15,11 @@ import numpy as np
 from tripoint.errors import InputError, TripointError
 from tripoint.io.folder import check_output
 from tripoint.io.formats import find_opener, split_inside
-from tripoint.io.phases import Progress, check_stored, read_phases
+from tripoint.io.phases import check_stored, read_phases
 from tripoint.io.stored import Choice, Stored, box_of
 from tripoint.io.units import is_unit, to_micrometres
 from tripoint.materials import Materials
+from tripoint.record import Progress
 from tripoint.sample import Sample, check_spacing
 
 __all__ = ["check_output", "read", "write"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,7 @@ import numpy as np
 from tripoint.errors import InputError, MaterialsError
 from tripoint.io.stored import Box, Stored, blocks, box_shape
 from tripoint.materials import Materials
-
-Progress = Callable[[str, int, int], None]
+from tripoint.record import Progress
 
 
 def check_stored(stored: Stored, path: Path) -> None:

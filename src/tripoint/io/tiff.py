@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -63,20 +64,18 @@ def tiff_file(path: Path) -> Iterator[tifffile.TiffFile]:
 
 
 def _check_whole(file: tifffile.TiffFile, path: Path) -> None:
-    """Find a broken chain of pages, or pages whose data would lie behind the end of the file."""
+    """Find a broken chain of pages, and data that would lie behind the end of the file."""
     count, size = len(file.pages), file.filehandle.size
     if count:
         file.filehandle.seek(file.pages.next_page_offset or 0)
         pointer = file.filehandle.read(file.tiff.offsetsize)
         whole = len(pointer) == file.tiff.offsetsize and not any(pointer)
-        end = max(
-            (
-                o + n
-                for page in file.pages
-                for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)
-            ),
-            default=0,
-        )
+        end = 0
+        for page in file.pages:
+            # A list of strips that itself lies behind the end of the file comes back empty.
+            whole = whole and len(page.dataoffsets) >= math.prod(page.chunked)
+            ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
+            end = max(end, *ends, 0)
         images = int((file.imagej_metadata or {}).get("images", count)) if file.is_imagej else count
         if images > count == 1:  # ImageJ describes a stack beyond 4 GB by its first page alone
             end = file.pages.first.dataoffsets[0] + images * file.pages.first.nbytes
