@@ -3,9 +3,21 @@
 from typing import Any
 
 from tripoint.boundary.access import Access
-from tripoint.boundary.length import JunctionEdges
+from tripoint.boundary.counts import BoundaryScan, Interface, Junction
+from tripoint.boundary.length import JunctionEdges, junction_edges
+from tripoint.boundary.scan import scan
 
-__all__ = ["Access", "JunctionEdges", "contacts", "junctions"]
+__all__ = [
+    "Access",
+    "BoundaryScan",
+    "Interface",
+    "Junction",
+    "JunctionEdges",
+    "contacts",
+    "junction_edges",
+    "junctions",
+    "scan",
+]
 
 
 def __getattr__(name: str) -> Any:

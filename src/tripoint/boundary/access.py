@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,3 +63,36 @@ class Access:
 def carriers_of(labels: Iterable[int], networks: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     """Return the carriers with a terminal that at least one of these labels conducts."""
     return tuple(carrier for carrier in CARRIERS if set(labels) & set(networks.get(carrier, ())))
+
+
+def check_triples(junctions: Iterable[Sequence[int]]) -> tuple[tuple[int, int, int], ...]:
+    """Return junctions as triples of three different labels, or say which one is none."""
+    checked = []
+    for triple in junctions:
+        try:
+            labels = tuple(operator.index(label) for label in triple)
+        except TypeError:
+            labels = ()
+        if len(labels) != 3 or len(set(labels)) != 3 or not all(0 <= label <= 255 for label in labels):
+            message = (
+                f"junction {triple!r} is not three different labels from 0 to 255; "
+                "give each as its labels, for example junctions=[(0, 1, 2)]"
+            )
+            raise InputError(message)
+        checked.append((labels[0], labels[1], labels[2]))
+    return tuple(checked)
+
+
+def check_access(access: Access | None, shape: Sequence[int]) -> None:
+    """Raise InputError unless access is missing or of the volume's shape."""
+    if access is None:
+        return
+    if not isinstance(access, Access):
+        message = f"access is {type(access).__name__}; expected what percolation.access returns"
+        raise InputError(message)
+    if tuple(access.volume.shape) != tuple(shape):
+        message = (
+            f"access has shape {tuple(access.volume.shape)} and the phases {tuple(shape)}; "
+            "make it from the same volume"
+        )
+        raise InputError(message)

@@ -257,8 +257,18 @@ class BoundaryScan:
     def _junction(self, phases: tuple[int, ...], counts: np.ndarray, row: int) -> Junction:
         edges, active, unknown = (_axes(counts[:, k]) for k in range(3))
         dead = _axes(counts[:, 0] - counts[:, 1] - counts[:, 2])
-        split = (None, None, None) if self.networks is None else (active, unknown, dead)
-        return Junction(phases, edges, *split, self.spacing, self.volume, self._lengths, row)
+        judged = self.networks is not None
+        return Junction(
+            phases=phases,
+            edges=edges,
+            active_edges=active if judged else None,
+            unknown_edges=unknown if judged else None,
+            dead_edges=dead if judged else None,
+            spacing=self.spacing,
+            volume=self.volume,
+            _lengths=self._lengths,
+            _row=row,
+        )
 
 
 def _axes(values: np.ndarray) -> Axes:

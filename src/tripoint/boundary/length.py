@@ -1,10 +1,89 @@
-"""Every triple-phase edge of a volume with its share of the junction's length."""
+"""Every triple-phase edge of a volume with its share of the junction's length.
+
+Counting lattice edges makes a line about 1.5 times too long: a digital line is a staircase, and thickens.
+But the three phases follow each other around a junction in one sense, which gives each of its lattice
+edges a direction, and directed edges have no such bias: through any cut across the line they count
+exactly once, less what comes back. So each edge contributes its projection, signed, on the local
+direction of the line, which is that of the weighted sum of the directed edges connected to it, out to
+eight steps along the lattice at equal spacing and more where voxels are long.
+
+On random straight lines the sum is right within 0.3 % on average and 2 % each, at 1:1:3 within 1 % and
+6 %; on circles of radius 10 voxels it is about 2 % too long, because the edges where two phases meet a
+round third one lie 0.17 voxels outside it; corners are rounded, which costs about half a voxel each.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
+
+from tripoint import _cpu, _cuda
+from tripoint.boundary.access import Access, check_access, check_triples
+from tripoint.errors import InputError
+from tripoint.sample import Spacing, check_phases, check_spacing
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+def junction_edges(
+    phases: Any, spacing: Any, junctions: Iterable[Sequence[int]], *, access: Access | None = None
+) -> JunctionEdges:
+    r"""List the lattice edges of every junction with the length each stands for.
+
+    .. math:: l_i = s_i \cdot \frac{\sum_j w_{ij} s_j}{|\sum_j w_{ij} s_j|}
+
+    with s the directed edge, in µm, and w a weight that falls with the number of lattice steps between
+    edges i and j. Edges around which a phase comes twice, between the two others, have no direction
+    and no length. Single contributions may be negative, where a line turns back on itself.
+
+    Parameters
+    ----------
+    phases : (z, y, x) uint8
+        Labels, in any memory layout.
+    spacing : (z, y, x)
+        Voxel size, µm.
+    junctions : triples of labels
+        At most 256.
+    access : Access, optional
+        What each carrier can reach, for the status of each edge.
+
+    Returns
+    -------
+    JunctionEdges
+        19 bytes per edge and triple. While it works, 1 byte more per edge, and 27 bytes per edge of
+        at most three slabs of 16 planes per thread.
+
+    Raises
+    ------
+    InputError
+        Phases that are not 3D uint8, triples that are not three different labels, more than 256 of
+        them, access of another shape.
+    """
+    check_phases(phases)
+    spacing = check_spacing(spacing)
+    triples = check_triples(junctions)
+    check_access(access, phases.shape)
+    if len(triples) > 256:
+        message = f"lengths of {len(triples)} junctions were asked for and 256 fit; name those of interest"
+        raise InputError(message)
+    if not is_cupy_array(phases):
+        import tripoint._cpu.boundary  # noqa: F401
+
+    implementation: Any = _cuda if is_cupy_array(phases) else _cpu
+    columns = implementation.boundary.junction_edges(
+        phases,
+        spacing,
+        triples,
+        access=None if access is None else access.volume,
+        carriers=() if access is None else access.carriers,
+    )
+    return JunctionEdges(*columns)
 
 
 @dataclass(frozen=True)
@@ -40,3 +119,85 @@ class JunctionEdges:
 
     def __len__(self) -> int:
         return len(self.index)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A box of a volume whose edges belong to a scan."""
+
+    phases: Any
+    access: Access | None
+    box: Box
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels in the box."""
+        return math.prod(end - begin for begin, end in self.box)
+
+    def overlaps(self, other: Source) -> bool:
+        """Tell whether two boxes of the same volume share voxels."""
+        return self.phases is other.phases and all(
+            max(a[0], b[0]) < min(a[1], b[1]) for a, b in zip(self.box, other.box, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths of the junctions in the boxes of a scan, computed when first asked for.
+
+    An edge near the border of a box is measured with its neighbours beyond, where the volume has them.
+    """
+
+    sources: tuple[Source, ...]
+    spacing: Spacing
+    triples: tuple[tuple[int, int, int], ...]
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """(triples + 1, 4) float64, µm: all, active, unknown, dead; the last row over distinct edges."""
+        table = np.zeros((len(self.triples) + 1, 4))
+        if not self.triples:
+            return table
+        volumes = {id(source.phases): source for source in self.sources}
+        for key, first in volumes.items():
+            edges = junction_edges(first.phases, self.spacing, self.triples, access=first.access)
+            boxes = [source.box for source in self.sources if id(source.phases) == key]
+            table += _sums(edges, _inside(edges.index, boxes, first.phases.shape), len(self.triples))
+        return table
+
+
+def _inside(index: np.ndarray, boxes: list[Box], shape: tuple[int, int, int]) -> np.ndarray | None:
+    """Return which edges lie in one of the boxes; None for all."""
+    if sum(math.prod(end - begin for begin, end in box) for box in boxes) == math.prod(shape):
+        return None
+    places = np.unravel_index(index, shape)
+    inside = np.zeros(len(index), np.bool_)
+    for box in boxes:
+        here = np.ones(len(index), np.bool_)
+        for place, (begin, end) in zip(places, box, strict=True):
+            here &= (place >= begin) & (place < end)
+        inside |= here
+    return inside
+
+
+def _sums(edges: JunctionEdges, inside: np.ndarray | None, n_triples: int) -> np.ndarray:
+    """Sum the lengths per triple and status, and over distinct edges with their best status."""
+    table = np.zeros((n_triples + 1, 4))
+    if len(edges) == 0:
+        return table
+    starts = np.flatnonzero(
+        np.concatenate([[True], (np.diff(edges.index) != 0) | (np.diff(edges.axis) != 0)])
+    )
+    best = np.maximum.reduceat(edges.status, starts)
+    chosen = slice(None) if inside is None else inside
+    distinct = starts if inside is None else starts[inside[starts]]
+    best = best if inside is None else best[inside[starts]]
+    rows = (
+        (edges.triple[chosen].astype(np.int64), edges.status[chosen], edges.own_length[chosen]),
+        (np.full(len(distinct), n_triples), best, edges.edge_length[distinct]),
+    )
+    for row, status, length in rows:
+        table[:, 0] += np.bincount(row, length, n_triples + 1)
+        for column, value in ((1, 2), (2, 1), (3, 0)):
+            table[:, column] += np.bincount(row, length * (status == value), n_triples + 1)
+    return table

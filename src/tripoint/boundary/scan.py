@@ -10,14 +10,11 @@ from typing import Any
 from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
-from tripoint.boundary.access import Access
+from tripoint.boundary.access import Access, check_access, check_triples
 from tripoint.boundary.counts import BoundaryScan
-from tripoint.boundary.length import Source
+from tripoint.boundary.length import Box, Source
 from tripoint.errors import InputError
 from tripoint.sample import check_phases, check_spacing
-
-Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-Triple = tuple[int, int, int]
 
 
 def scan(
@@ -77,9 +74,10 @@ def scan(
     triples = None if junctions is None else check_triples(junctions)
     check_access(access, phases.shape)
     box = _check_box(within, phases.shape)
-    import tripoint._cpu.boundary
+    if not is_cupy_array(phases):
+        import tripoint._cpu.boundary  # noqa: F401
 
-    implementation = _cuda if is_cupy_array(phases) else _cpu
+    implementation: Any = _cuda if is_cupy_array(phases) else _cpu
     # Neighbours are one voxel away: all that is needed of the volume is the box and one voxel around it.
     crop = tuple(
         slice(max(begin - 1, 0), min(end + 1, n)) for (begin, end), n in zip(box, phases.shape, strict=True)
@@ -113,39 +111,6 @@ def scan(
         junction_map=counts.junction_map,
         sources=(Source(phases, access, box),),
     )
-
-
-def check_triples(junctions: Iterable[Sequence[int]]) -> tuple[Triple, ...]:
-    """Return junctions as triples of three different labels, or say which one is none."""
-    checked = []
-    for triple in junctions:
-        try:
-            labels = tuple(operator.index(label) for label in triple)
-        except TypeError:
-            labels = ()
-        if len(labels) != 3 or len(set(labels)) != 3 or not all(0 <= label <= 255 for label in labels):
-            message = (
-                f"junction {triple!r} is not three different labels from 0 to 255; "
-                "give each as its labels, for example junctions=[(0, 1, 2)]"
-            )
-            raise InputError(message)
-        checked.append((labels[0], labels[1], labels[2]))
-    return tuple(checked)
-
-
-def check_access(access: Access | None, shape: Sequence[int]) -> None:
-    """Raise InputError unless access is missing or of the volume's shape."""
-    if access is None:
-        return
-    if not isinstance(access, Access):
-        message = f"access is {type(access).__name__}; expected what percolation.access returns"
-        raise InputError(message)
-    if tuple(access.volume.shape) != tuple(shape):
-        message = (
-            f"access has shape {tuple(access.volume.shape)} and the phases {tuple(shape)}; "
-            "make it from the same volume"
-        )
-        raise InputError(message)
 
 
 def _check_box(within: Sequence[Sequence[int]] | None, shape: Sequence[int]) -> Box:

@@ -1,12 +1,13 @@
 """Triple-phase edges as a list, each with the length of junction it stands for.
 
-A digital line is a staircase that also thickens: in places several edges run side by side. Per edge, the
-connected edges of its own triple nearby give the tangent of the line; the edge's length is its projection
-on the tangent, shared with all edges whose projections overlap it. For a straight line the sum is the
-length of the union of the projections, which is the length of the line however thick it became.
+Per edge, the directed edges of its own triple that are connected to it within a few steps along the
+lattice are summed, the near ones with more weight, which gives the direction of the line; the edge's
+length is its signed projection on it. Steps are counted along the lattice, not in a ball: what passes
+close by but belongs to another stretch of line, such as the far side of a thin film, stays out, and a
+line along an axis, whose staircase has long treads, is seen over more of them.
 
-Everything is computed on the index lattice, where an anisotropic voxel is a cube like any other and a
-straight line is straight too, and stretched by the voxel size along the tangent at the end.
+The volume is treated in slabs of planes. What an edge gets depends on its neighbourhood alone, not on
+slabs or threads.
 """
 
 from __future__ import annotations
@@ -29,16 +30,11 @@ from tripoint._cpu.boundary.scan import (
     popcount,
 )
 
-import os
-REACH = int(os.environ.get("TREACH","4"))
-"""Radius, in voxels, of the ball in which connected edges give the tangent."""
-
-HALO = REACH + 1
 SLAB = 16
 """Planes treated at a time: bounds the memory for neighbours, 24 bytes per edge of a slab and its halo."""
 
-import os
-POWER = float(os.environ.get("TPOW","2"))
+STEPS = 8
+"""Steps along the lattice out to which edges give the direction, at equal spacing."""
 
 
 class Edges(NamedTuple):
@@ -73,8 +69,12 @@ def junction_edges(
     n_slabs = len(bounds) - 1
     counts = np.zeros(n_slabs, np.int64)
 
+    nothing = (*_columns(0)[:4], np.empty(0, np.int8))
+
     def count(k: int) -> None:
-        counts[k] = _find_records(*volumes, bounds[k], bounds[k + 1], *search, False, *_columns(0)[:4], np.empty(0, np.int8))
+        counts[k] = _find_records(
+            *volumes, bounds[k], bounds[k + 1], *search, False, *_columns(0)[:4], np.empty(0, np.int8)
+        )
 
     _on_threads(count, n_slabs)
     starts = np.concatenate([[0], np.cumsum(counts)])
@@ -87,7 +87,8 @@ def junction_edges(
 
     _on_threads(find, n_slabs)
     scale = np.array(spacing, np.float64)
-    halo = -(-HALO // SLAB)  # slabs
+    weights = _weights(spacing)
+    halo = -(-len(weights) // SLAB)  # slabs
 
     def measure(k: int) -> None:
         first, last = starts[max(k - halo, 0)], starts[min(k + 1 + halo, n_slabs)]
@@ -95,11 +96,21 @@ def junction_edges(
             edges.index[first:last], edges.axis[first:last], edges.triple[first:last], signs[first:last],
             edges.own_length[first:last], edges.edge_length[first:last],
             starts[k] - first, starts[k + 1] - first,
-            bounds[k], bounds[k + 1], phases.shape, len(triples), scale,
+            bounds[k], bounds[k + 1], phases.shape, len(triples), scale, weights,
         )  # fmt: skip
 
     _on_threads(measure, n_slabs)
     return edges
+
+
+def _weights(spacing: tuple[float, float, float]) -> np.ndarray:
+    """Return the weight of edges 0, 1, ... steps away.
+
+    Long voxels make high stairs, which takes more steps to average: chosen on random straight lines at
+    spacings up to 1:1:3.
+    """
+    steps = min(round(STEPS * np.sqrt(max(spacing) / min(spacing))), 4 * STEPS)
+    return (1.0 - (np.arange(steps + 1) / (steps + 1)) ** 2) ** 1.5
 
 
 def _columns(n: int) -> Edges:
@@ -223,11 +234,12 @@ def _sense(phases, z, y, x, axis, a, b, c):
 
 @njit(**_JIT)
 def _measure_slab(
-    index, axes, triple, signs, own_length, edge_length, begin, end, first, last, shape, n_triples, spacing
+    index, axes, triple, signs, own_length, edge_length, begin, end,
+    first, last, shape, n_triples, spacing, weights,
 ):  # fmt: skip
     """Measure the records begin to end, those of the planes first to last; the others are their halo."""
-    low = max(first - HALO, 0)
-    high = min(last + HALO, shape[0])
+    low = max(first - len(weights), 0)
+    high = min(last + len(weights), shape[0])
     # Lattice corners, one more than voxels along each axis; corner (z, y, x) is the lower end of voxel z.
     rows, width = shape[1] + 1, shape[2] + 1
     words = width // 64 + 1
@@ -241,7 +253,7 @@ def _measure_slab(
         _link_corners(index, axes, triple, signs, t, shape, low, high, strides, occupied, ranks,
                       neighbours, senses)  # fmt: skip
         _measure_triple(index, axes, triple, signs, own_length, begin, end, t, shape, low, strides, occupied,
-                        ranks, neighbours, senses, spacing)  # fmt: skip
+                        ranks, neighbours, senses, spacing, weights)  # fmt: skip
     i = begin
     while i < end:
         stop = i
@@ -311,13 +323,10 @@ def _link_corners(
 @njit(**_JIT)
 def _measure_triple(
     index, axes, triple, signs, own_length, begin, end, t, shape, low, strides, occupied, ranks,
-    neighbours, senses, spacing,
+    neighbours, senses, spacing, weights,
 ):  # fmt: skip
     seen = np.full(len(neighbours), -1, np.int32)
-    queue = np.empty((16 * (REACH + 1) ** 3, 4), np.int32)
-    weights = np.empty(4 * REACH * REACH + 1)
-    for d in range(len(weights)):
-        weights[d] = (1.0 - d / (4.0 * REACH * REACH)) ** POWER
+    queue = np.empty((2 * (len(weights) + 1) ** 3, 2), np.int32)
     for i in range(begin, end):
         if triple[i] != t:
             continue
@@ -325,7 +334,7 @@ def _measure_triple(
             own_length[i] = 0.0
             continue
         upper = _rank(_corner(index[i], shape, low, strides), occupied, ranks)
-        z, y, x = _current(upper, axes[i], i, neighbours, senses, seen, queue, weights)
+        z, y, x = _current(upper, axes[i], i - begin, neighbours, senses, seen, queue, weights)
         z, y, x = z * spacing[0], y * spacing[1], x * spacing[2]
         along = z if axes[i] == 0 else (y if axes[i] == 1 else x)
         size = np.sqrt(z * z + y * y + x * x)
@@ -334,38 +343,30 @@ def _measure_triple(
 
 @njit(**_JIT)
 def _current(upper, axis, stamp, neighbours, senses, seen, queue, weights):
-    """Sum the directed edges connected to one within REACH, the near ones with more weight.
-
-    Offsets are twice those of corners and midpoints from the edge's midpoint, hence integers.
-    """
-    queue[0, 0] = upper
-    for k in range(3):
-        queue[0, 1 + k] = 1 if k == axis else 0
+    """Sum the directed edges within REACH steps of one, the near ones with more weight."""
+    lower = neighbours[upper, 3 + axis]
+    queue[0, 0], queue[0, 1] = upper, 1
+    queue[1, 0], queue[1, 1] = lower, 1
     seen[upper] = stamp
-    done, queued = 0, 1
-    sum_z = sum_y = sum_x = 0.0
+    seen[lower] = stamp
+    done, queued = 0, 2
+    sums = np.zeros(3)
+    sums[axis] = senses[lower, axis] * weights[0]
     while done < queued:
-        corner, z, y, x = queue[done, 0], queue[done, 1], queue[done, 2], queue[done, 3]
+        corner, steps = queue[done, 0], queue[done, 1]
+        # A corner is met before all that are farther, so an edge is summed from its nearer end.
+        seen[corner] = -2 - stamp
         done += 1
+        weight = weights[steps]
         for slot in range(6):
             other = neighbours[corner, slot]
-            if other < 0:
+            if other < 0 or seen[other] == -2 - stamp:
                 continue
             along = slot if slot < 3 else slot - 3
-            step = 1 if slot < 3 else -1
-            dz, dy, dx = step * (along == 0), step * (along == 1), step * (along == 2)
-            mz, my, mx = z + dz, y + dy, x + dx
-            distance = mz * mz + my * my + mx * mx
-            if distance >= len(weights):
-                continue
-            if step == 1:
-                directed = weights[distance] * senses[corner, along]
-                sum_z += dz * directed
-                sum_y += dy * directed
-                sum_x += dx * directed
-            if seen[other] != stamp:
+            if done > 2 or (other != upper and other != lower):
+                sums[along] += weight * senses[corner if slot < 3 else other, along]
+            if steps + 1 < len(weights) and seen[other] != stamp:
                 seen[other] = stamp
-                queue[queued, 0] = other
-                queue[queued, 1], queue[queued, 2], queue[queued, 3] = mz + dz, my + dy, mx + dx
+                queue[queued, 0], queue[queued, 1] = other, steps + 1
                 queued += 1
-    return sum_z, sum_y, sum_x
+    return sums[0], sums[1], sums[2]
