@@ -25,7 +25,11 @@ class Packing:
 def spheres(
     shape=(128, 128, 128), number=200, radii=(7.0, 13.0), overlap=0.15, noise=0.0, seed=0, name="spheres"
 ) -> Packing:
-    """Return spheres that overlap by up to a share of the smaller radius; noise roughens their surfaces."""
+    """Return spheres that overlap, their lens being up to 2 × overlap × the smaller radius thick.
+
+    At an overlap of 0.38 equal spheres meet at a neck of 0.78 radii, and a smaller one that has sunk into
+    a larger one at up to its full radius.  Noise (voxels) roughens the surfaces.
+    """
     rng = np.random.default_rng(seed)
     sizes = np.sort(rng.uniform(*radii, number))[::-1]
     axes = np.repeat(sizes[:, None], 3, axis=1)
@@ -71,10 +75,10 @@ def cases(shape=(128, 128, 128), seed=0) -> list[Packing]:
     return [
         spheres(number=n(200), name="spheres", **common),
         spheres(number=n(200), overlap=0.3, name="spheres overlap .3", **common),
-        spheres(number=n(200), overlap=0.45, name="spheres overlap .45", **common),
+        spheres(number=n(200), overlap=0.38, name="spheres overlap .38", **common),
         spheres(number=n(200), noise=0.6, name="spheres noisy", **common),
         spheres(number=n(200), noise=1.2, name="spheres very noisy", **common),
-        spheres(number=n(200), overlap=0.45, noise=0.8, name="spheres overlap .45 noisy", **common),
+        spheres(number=n(200), overlap=0.38, noise=0.6, name="spheres overlap .38 noisy", **common),
         ellipsoids(number=n(150), name="ellipsoids", **common),
         ellipsoids(number=n(150), noise=0.8, name="ellipsoids noisy", **common),
         ellipsoids(number=n(150), overlap=0.3, noise=0.8, name="ellipsoids overlap .3 noisy", **common),
@@ -97,7 +101,7 @@ def _pack(
 ) -> Packing:
     """Place particles one after another, largest first, where none is overlapped by more than allowed.
 
-    Places are tried at random in the vicinity of those already taken, so that particles touch.
+    Of some random places that are allowed the one with the deepest overlap is taken, so that particles touch.
     A voxel inside several particles belongs to the one in which it lies deepest.
     """
     grid_noise = rng.standard_normal(shape).astype(np.float32)
@@ -109,13 +113,12 @@ def _pack(
     for semi_axes, turn in zip(axes, turns, strict=True):
         local, box_of = _stencil(semi_axes, turn, gauge)
         best = None
-        for _ in range(60):
+        for _ in range(25):
             centre = rng.integers(0, shape)
             inside, window = box_of(centre, shape)
             below = np.minimum(local[window], depth[inside]).max()
             if below > overlap * semi_axes.min():
                 continue
-            # of the places that are allowed take the one that overlaps most: particles then touch
             if best is None or below > best[0]:
                 best = (below, inside, window)
             if best[0] > 0.5 * overlap * semi_axes.min():

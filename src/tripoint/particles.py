@@ -80,9 +80,11 @@ def separate(
        plateau of several summits is made whole by the merging.
     4. *Necks*: the saddle of two basins is the largest min(r(p), r(q)) over 26-adjacent p, q in either.
        A radius R is r − ½, since the interface lies half a voxel before the other phase's voxel.
-       Saddles are taken in the order (saddle descending, lower summit index, higher summit index); two
-       regions become one when ``R_saddle ≥ neck_ratio · R_lower`` (float64), R_lower belonging to the
-       lower of their summits.  The higher summit stays; of equal ones that of smaller index.
+       Saddles are taken in the order (saddle descending, higher of the basins' two summit heights h
+       descending, lower of them descending, smaller summit index, larger summit index); two regions
+       become one when ``R_saddle ≥ neck_ratio · R_lower`` (float64), R_lower being the
+       smaller radius at their summits.  The summit of larger radius stays; of equal ones that of
+       smaller index.
     5. *Pieces*: regions are split into 6-connected pieces, because contacts are faces.
 
     Out of core, blocks with a halo of two voxels know their steps (3); a path that leaves a block ends in a

@@ -18,7 +18,7 @@ def separate(phases, spacing, labels, neck_ratio, components, distance):
     phases = np.ascontiguousarray(phases)
     distance = transform(phases, spacing) if distance is None else np.ascontiguousarray(distance)
     borders = slabs(phases.shape[0])
-    regions, summits = basins(phases, distance, spacing, sorted(set(labels) - set(components)), components)
+    regions, *summits = basins(phases, distance, spacing, sorted(set(labels) - set(components)), components)
     into = merge(regions, phases, distance, summits, spacing, neck_ratio, borders)
     split(regions, into, borders)
     return regions

@@ -11,11 +11,11 @@ HIGHEST = 2.0**24  # of the distances in 1/256 voxel; infinite where the volume 
 
 
 def basins(phases, distance, spacing, separated, components):
-    """Return labels and summits of the basins.
+    """Return labels of the basins, and the distance and the height at each of their summits.
 
-    ``labels`` is int32: the basin 1..n in raster order of the summits, 0 where a phase is not asked for,
-    −1 − phase where it is to become connected components.  ``summits`` is the distance at each summit,
-    entry 0 being unused.  Memory: 4 + 1 bytes per voxel.
+    Labels are int32: the basin 1..n in raster order of the summits, 0 where a phase is not asked for,
+    −1 − phase where it is to become connected components.  Entry 0 of distances and heights is unused.
+    Memory: 4 + 1 bytes per voxel.
     """
     labels = np.empty(phases.shape, np.int32)  # holds the heights until the directions are known
     codes = np.empty(phases.shape, np.uint8)
@@ -32,9 +32,10 @@ def basins(phases, distance, spacing, separated, components):
     _count_summits(codes, first)
     np.cumsum(first, out=first)
     summits = np.zeros(first[-1] + 1, np.float32)
-    _place_summits(codes, phases, distance, fixed, first, labels, summits)
+    heights = np.zeros(first[-1] + 1, np.int32)
+    _place_summits(codes, phases, distance, fixed, first, labels, summits, heights)
     _follow(codes.reshape(-1), _steps(phases.shape), labels.reshape(-1))
-    return labels, summits
+    return labels, summits, heights
 
 
 def slabs(planes):
@@ -209,7 +210,7 @@ def _count_summits(codes, first):
 
 
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy")
-def _place_summits(codes, phases, distance, fixed, first, labels, summits):
+def _place_summits(codes, phases, distance, fixed, first, labels, summits, heights):
     """Give summits their numbers in raster order, voxels that do not climb their fixed label, others 0."""
     for z in prange(codes.shape[0]):
         number = first[z]
@@ -219,6 +220,7 @@ def _place_summits(codes, phases, distance, fixed, first, labels, summits):
                 if code == 13:
                     number += 1
                     summits[number] = distance[z, y, x]
+                    heights[number] = labels[z, y, x]
                     labels[z, y, x] = number
                 elif code == 255:
                     labels[z, y, x] = fixed[phases[z, y, x]]

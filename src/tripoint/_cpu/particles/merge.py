@@ -20,13 +20,15 @@ NEIGHBOURS = np.array(
 def merge(labels, phases, distance, summits, spacing, neck_ratio, borders):
     """Return for each basin the basin it is merged into, which is the one with the highest summit."""
     low, high, saddles = _saddles(labels, phases, distance, borders)
-    heights = _radii(summits, spacing)
+    radii, heights = _radii(summits[0], spacing), summits[1]
     necks = _radii(saddles, spacing)
     # A region's summit only grows, so a saddle too low for its two basins stays too low for ever.
-    wide = necks >= neck_ratio * np.minimum(heights[low], heights[high])
+    wide = necks >= neck_ratio * np.minimum(radii[low], radii[high])
     low, high, necks = low[wide], high[wide], necks[wide]
-    order = np.lexsort((high, low, -necks))
-    return _union(low[order], high[order], necks[order], heights, neck_ratio)
+    # Saddles are often equal, summits hardly ever: they decide before the index, which rotation changes.
+    lower, higher = np.minimum(heights[low], heights[high]), np.maximum(heights[low], heights[high])
+    order = np.lexsort((high, low, -lower, -higher, -necks))
+    return _union(low[order], high[order], necks[order], radii, neck_ratio)
 
 
 def _radii(distance, spacing):
@@ -124,16 +126,16 @@ def _grow(keys, saddles):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _union(low, high, necks, heights, ratio):
+def _union(low, high, necks, radii, ratio):
     """Merge along the saddles from the highest down, wherever the lower of two summits is near its saddle."""
-    into = np.arange(heights.size)
+    into = np.arange(radii.size)
     for i in range(low.size):
         a, b = _root(into, low[i]), _root(into, high[i])
         if a == b:
             continue
-        if heights[a] < heights[b] or (heights[a] == heights[b] and b < a):
+        if radii[a] < radii[b] or (radii[a] == radii[b] and b < a):
             a, b = b, a
-        if necks[i] >= ratio * heights[b]:
+        if necks[i] >= ratio * radii[b]:
             into[b] = a
     for i in range(into.size):
         into[i] = _root(into, i)

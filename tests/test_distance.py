@@ -1,0 +1,79 @@
+"""Distances to the nearest other phase: brute force, scipy, labels and units."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from strategies import phase_volumes
+from tripoint import distance
+from tripoint.errors import InputError
+
+SPACINGS = ((1.0, 1.0, 1.0), (0.398, 0.398, 0.398), (1.0, 2.0, 0.7))
+
+
+def brute_force(phases, spacing):
+    """Compare every voxel with every other."""
+    points = np.argwhere(np.ones(phases.shape, bool)) * np.array(spacing, float)
+    labels = phases.ravel()
+    squares = ((points[:, None] - points[None]) ** 2).sum(-1)
+    squares[labels[:, None] == labels[None]] = np.inf
+    return np.sqrt(squares.min(axis=1)).reshape(phases.shape)
+
+
+@settings(max_examples=60, deadline=None)
+@given(phase_volumes(labels=(0, 7, 254, 255)), st.sampled_from(SPACINGS))
+def test_equals_brute_force(phases, spacing):
+    found = distance.transform(phases, spacing)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, brute_force(phases, spacing), rtol=1e-6)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_equals_scipy_phase_by_phase(spacing):
+    noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal((40, 50, 45)), 2)
+    phases = np.digitize(noise, np.quantile(noise, [0.3, 0.7])).astype(np.uint8) * 127
+    expected = sum(
+        ndimage.distance_transform_edt(phases == label, sampling=spacing) for label in (0, 127, 254)
+    )
+    np.testing.assert_allclose(distance.transform(phases, spacing), expected, rtol=1e-6)
+
+
+def test_squares_are_exact_integers_at_isotropic_spacing():
+    phases = (np.random.default_rng(0).random((14, 15, 16)) < 0.01).astype(np.uint8)
+    squares = distance.transform(phases, 1, squared=True)
+    np.testing.assert_array_equal(squares, np.rint(brute_force(phases, (1, 1, 1)) ** 2))
+    scaled = distance.transform(phases, 0.398)
+    np.testing.assert_array_equal(scaled, (np.sqrt(squares.astype(np.float64)) * 0.398).astype(np.float32))
+
+
+def test_all_256_labels_at_once():
+    phases = np.random.default_rng(0).permutation(np.arange(8**3) % 256).reshape(8, 8, 8).astype(np.uint8)
+    np.testing.assert_allclose(distance.transform(phases), brute_force(phases, (1, 1, 1)), rtol=1e-6)
+
+
+def test_a_volume_of_one_phase_is_infinitely_far_from_others():
+    assert np.isinf(distance.transform(np.full((3, 4, 5), 9, np.uint8))).all()
+
+
+def test_input_is_left_alone_and_need_not_be_contiguous():
+    phases = (np.random.default_rng(0).random((10, 12, 14)) < 0.5).astype(np.uint8)
+    before = phases.copy()
+    view = phases.transpose(2, 0, 1)
+    np.testing.assert_array_equal(distance.transform(view), distance.transform(phases).transpose(2, 0, 1))
+    np.testing.assert_array_equal(phases, before)
+
+
+@pytest.mark.parametrize("spacing", [0, -1, np.nan, (1, 2), "abc", (1, 1, np.inf)])
+def test_bad_spacing(spacing):
+    with pytest.raises(InputError, match="spacing"):
+        distance.transform(np.zeros((2, 2, 2), np.uint8), spacing)
+
+
+@pytest.mark.parametrize(
+    "phases", [np.zeros((2, 2), np.uint8), np.zeros((0, 2, 2), np.uint8), np.zeros((2, 2, 2))]
+)
+def test_bad_phases(phases):
+    with pytest.raises(InputError, match=r"3D|empty|uint8"):
+        distance.transform(phases)
