@@ -113,9 +113,10 @@ def warm_up() -> None:
     measure(phases, particles.separate(phases, distance=distances), distances, ((0, 1, 2),))
 
 
-def least(call: Callable[[], Any], repeats: int = 4) -> float:
-    times = []
-    for _ in range(repeats):
+def least(call: Callable[[], Any], budget: float = 4.0) -> float:
+    """Least seconds of as many calls as fit the budget, at least two."""
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < budget:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)

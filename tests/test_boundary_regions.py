@@ -376,3 +376,26 @@ def test_real_cathode_components_match_cc3d(nmc_cathode):
     assert len(found.table) == len(expected)
     pairs = zip(found.table.source, found.table.target, strict=True)
     assert found.table.faces.tolist() == [expected[pair] for pair in pairs]
+
+
+def test_regions_add_up_to_the_phases_of_the_scan():
+    """Contacts of regions sum to the interfaces of phases, junction rows to the junctions' total."""
+    from tripoint import boundary
+
+    spacing = (0.5, 1, 1.5)
+    regions, phases = blobs((24, 25, 26), 300, seed=4)
+    scanned = boundary.scan(phases, spacing)
+    triples = [junction.phases for junction in scanned.junctions]
+    table = boundary.contacts(regions, spacing).table
+    phase_of = np.zeros(regions.max() + 1, np.uint8)
+    phase_of[regions] = phases
+    ends = np.sort(phase_of[table[["source", "target"]].to_numpy()], axis=1)
+    for interface in scanned.interfaces:
+        of = table[(ends == sorted(interface.phases)).all(axis=1)]
+        assert of[["faces_z", "faces_y", "faces_x"]].sum().tolist() == list(interface.faces)
+        # Two regions that touch along edges and corners alone are no contact, but have some area.
+        assert of.area.sum() == pytest.approx(interface.area, rel=0.02)
+    edges = boundary.junction_edges(phases, spacing, triples)
+    found = boundary.junctions(regions, phases, edges, spacing, triples)
+    assert found.length.sum() == pytest.approx(scanned.junctions_total.length, rel=1e-5)
+    assert found.active_length.isna().all()
