@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tripoint.report.charts import axis_for, histogram, scatter
-from tripoint.report.scene import particulate_nodes
+from tripoint.report.scene import particulate_nodes, without_fragments
 from tripoint.report.wording import count, number
 
 _CARRIERS = ("ion", "electron", "gas")
@@ -17,12 +17,10 @@ _INKS = ("#3d6a96", "#a8761a", "#4f8a3c", "#86559b", "#b0553a", "#2f8a84")
 
 def size_charts(result: Any) -> list[dict[str, Any]]:
     """Return, per particulate phase, the distributions of diameters by number and by volume."""
-    nodes = particulate_nodes(result)
+    nodes = without_fragments(particulate_nodes(result))
     charts = []
     for phase in result.sample.materials.phases:
         mine = nodes[nodes["phase"].astype(str) == phase.name]
-        if "fragment" in mine:
-            mine = mine[~mine["fragment"].astype(bool)]
         diameter, volume = _numbers(mine, "equivalent_diameter"), _numbers(mine, "volume")
         known = np.isfinite(diameter) & (diameter > 0) & np.isfinite(volume)
         if not known.any():
@@ -50,7 +48,7 @@ def size_charts(result: Any) -> list[dict[str, Any]]:
 
 def path_charts(result: Any) -> list[dict[str, Any]]:
     """Return, per carrier, path tortuosity and bottleneck radius against depth of all that have a path."""
-    nodes = particulate_nodes(result)
+    nodes = without_fragments(particulate_nodes(result))
     inks = {phase.name: ink for phase, ink in zip(_particulate(result), _INKS * 50, strict=False)}
     charts = []
     for carrier in _CARRIERS:

@@ -101,7 +101,7 @@ function terminalTraces(scene) {
       [point[axis], point[a], point[b]] = [at, u * scene.extent[a], v * scene.extent[b]];
       return point;
     });
-    const label = scene.extent.map((length, d) => (d === axis ? at + (at ? 0.11 : -0.08) * length : at && length));
+    const label = scene.extent.map((length, d) => (d === axis ? at + (at ? 1 : -1) * 0.09 * Math.max(...scene.extent) : at && length));
     const points = (list) => ({ x: list.map((p) => p[0]), y: list.map((p) => p[1]), z: list.map((p) => p[2]), hoverinfo: "skip", type: "scatter3d" });
     return [
       { ...points(ring), mode: "lines", line: { color: "#1c2330", width: 4 } },
@@ -188,6 +188,13 @@ function legend(scene, property) {
   if (missing) entry(scene.missing, `not reached or not known (${missing})`);
 }
 
+// Round numbers from 0 to a length, at most seven.
+function ticks(length) {
+  const power = 10 ** Math.floor(Math.log10(length / 5));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => length / s <= 6);
+  return Array.from({ length: Math.floor(length / step) + 1 }, (_, i) => i * step);
+}
+
 async function showView() {
   const box = byId("view");
   if (typeof DecompressionStream === "undefined") {
@@ -201,15 +208,24 @@ async function showView() {
   const preferred = scene.properties.findIndex((p) => p.column === "equivalent_diameter");
   if (preferred >= 0) state.property = preferred;
   byId("view-property").value = state.property;
-  const axis = (title) => ({ title: { text: `${title}, µm` }, backgroundcolor: "#fff", gridcolor: "#e3e6ea", zerolinecolor: "#e3e6ea", showspikes: false });
-  const [x, y, z] = scene.extent;
-  const unit = Math.sqrt(3.2) / Math.hypot(x, y, z); // true proportions, and an elongated volume fits as well
-  // z points down as in the slices, and y away with it: turned, not mirrored
+  // room for the terminals' names; true proportions, and an elongated volume fits as well
+  const pads = [..."xyz"].map((name) => (scene.terminals.some(({ face }) => face[0] === name) ? 0.1 * Math.max(...scene.extent) : 0));
+  const lengths = scene.extent.map((length, d) => length + 2 * pads[d]);
+  const unit = Math.sqrt(2.4) / Math.hypot(...lengths);
+  const axis = (d, down) => {
+    const ends = [-pads[d], scene.extent[d] + pads[d]];
+    return {
+      title: { text: `${"xyz"[d]}, µm` }, range: down ? ends.reverse() : ends, tickvals: ticks(scene.extent[d]),
+      backgroundcolor: "#fff", gridcolor: "#e3e6ea", zerolinecolor: "#e3e6ea", showspikes: false,
+    };
+  };
   const layout = {
     margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "stay", font: { family: "system-ui, sans-serif", size: 12, color: "#1c2330" },
     scene: {
-      aspectmode: "manual", aspectratio: { x: x * unit, y: y * unit, z: z * unit }, camera: { eye: { x: 1.2, y: -1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } },
-      xaxis: { ...axis("x"), range: [-0.02 * x, 1.02 * x] }, yaxis: { ...axis("y"), range: [1.02 * y, -0.02 * y] }, zaxis: { ...axis("z"), range: [1.12 * z, -0.1 * z] },
+      aspectmode: "manual", aspectratio: { x: lengths[0] * unit, y: lengths[1] * unit, z: lengths[2] * unit },
+      camera: { eye: { x: 1.2, y: -1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } },
+      // z points down as in the slices, and y with it: turned, not mirrored
+      xaxis: axis(0, false), yaxis: axis(1, true), zaxis: axis(2, true),
     },
     hoverlabel: { align: "left" },
   };

@@ -58,9 +58,7 @@ def scene(result: Any, budget: int = 150_000) -> dict[str, Any] | None:
         there are, fragments apart), ``volume_share`` of the shown among all, ``triangles``,
         ``contacts_shown``, ``contacts``.
     """
-    nodes = particulate_nodes(result)
-    if "fragment" in nodes and not nodes["fragment"].all():
-        nodes = nodes[~nodes["fragment"].astype(bool)]
+    nodes = without_fragments(particulate_nodes(result))
     if nodes.empty:
         return None
     chosen = nodes.nlargest(max(1, budget // _TRIANGLES_PER_PARTICLE), "voxels").sort_values("node")
@@ -105,6 +103,13 @@ def _terminals(sample: Any) -> list[dict[str, str]]:
     for carrier, face in sample.materials.terminals.items():
         carriers.setdefault(face, []).append(carrier)
     return [{"face": face, "text": f"{', '.join(names)} terminal"} for face, names in carriers.items()]
+
+
+def without_fragments(nodes: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are not flagged as fragments; all where every row is."""
+    if "fragment" not in nodes or nodes["fragment"].all():
+        return nodes
+    return nodes[~nodes["fragment"].astype(bool)]
 
 
 def pack(values: Any, dtype: type) -> str:

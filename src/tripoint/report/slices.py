@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from tripoint.report.palette import JUNCTION, particle_colours, phase_colours, rgb
 from tripoint.report.surfaces import host
@@ -29,7 +30,8 @@ class Slice:
     title : str
         Such as ``x–y plane at z = 49.9 µm``.
     drawing : dict
-        Lengths in px for the template's SVG: width, height, left, top, and the scale bar.
+        Lengths in px for the template's SVG: width, height, left, top, and the scale bar; and whether the
+        junction is drawn ``widened`` because a voxel is less than a pixel.
     layers : dict of str to str
         ``phases``, ``particles`` and ``junction`` as PNG data URIs; the last one only where there is a map.
     across, down : str
@@ -70,13 +72,15 @@ def _slice(result: Any, axis: int, down: int, across: int, extent: list[float], 
     sample = result.sample
     index = sample.shape[axis] // 2
     at = tuple(index if other == axis else slice(None) for other in range(3))
+    widened = scale * min(sample.spacing) < 1
     phases = host(sample.phases[at])
     layers = {
         "phases": _phase_layer(phases, sample),
         "particles": _particle_layer(host(result.regions[at]), phases, sample),
     }
     if result.junction_map is not None:
-        layers["junction"] = _junction_layer(host(result.junction_map[at]), bool(sample.materials.terminals))
+        touched = host(result.junction_map[at])
+        layers["junction"] = _junction_layer(touched, bool(sample.materials.terminals), widened)
     width, height = extent[across] * scale, extent[down] * scale
     bar = _round_length(0.28 * extent[across])
     place = (index + 0.5) * sample.spacing[axis]
@@ -86,6 +90,7 @@ def _slice(result: Any, axis: int, down: int, across: int, extent: list[float], 
         ),
         drawing={
             "width": width, "height": height, "left": _MARGIN, "top": _MARGIN,
+            "widened": widened,
             "bar": bar * scale, "bar_label": f"{short(bar)}\u00a0µm",
         },
         layers=layers,
@@ -119,7 +124,7 @@ def _particle_layer(regions: np.ndarray, phases: np.ndarray, sample: Any) -> str
     return _data_uri(image)
 
 
-def _junction_layer(junction_map: np.ndarray, has_terminals: bool) -> str:
+def _junction_layer(junction_map: np.ndarray, has_terminals: bool, widened: bool) -> str:
     """Paint the voxels at a triple-phase boundary; of a thinned block the best one stays seen."""
     table = np.zeros((256, 3), np.uint8)
     names = ("dead", "unknown", "active") if has_terminals else ("present",) * 3
@@ -130,6 +135,8 @@ def _junction_layer(junction_map: np.ndarray, has_terminals: bool) -> str:
         for axis in (0, 1):
             starts = np.arange(0, junction_map.shape[axis], step)
             junction_map = np.maximum.reduceat(junction_map, starts, axis=axis)
+    if widened:
+        junction_map = ndimage.maximum_filter(junction_map, 3)
     return _png(junction_map, table, transparent=0)
 
 
