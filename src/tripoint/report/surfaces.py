@@ -66,7 +66,7 @@ def surfaces(
     positions = _smooth(voxels * np.array(spacing), quads, limits * np.array(spacing))
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     step = float(np.mean([s * t for s, t in zip(strides, spacing, strict=True)]))
-    return _within_budget(positions, triangles, owner, budget, step)
+    return _within_budget(positions, triangles, owner, limits * np.array(spacing), budget, step)
 
 
 def thinning(
@@ -158,26 +158,33 @@ def _smooth(positions: np.ndarray, quads: np.ndarray, limits: np.ndarray) -> np.
 
 
 def _within_budget(
-    positions: np.ndarray, triangles: np.ndarray, owner: np.ndarray, budget: int, step: float
+    positions: np.ndarray,
+    triangles: np.ndarray,
+    owner: np.ndarray,
+    limits: np.ndarray,
+    budget: int,
+    step: float,
 ) -> Surfaces:
     """Join vertices of one owner in ever larger cells until the triangles fit."""
     fine = (positions, triangles, owner)
+    on_border = (positions <= 0) | (positions >= limits)
+    kind = on_border @ np.array([1, 2, 4])  # joined among themselves, so that cut faces stay flat and sharp
     cell = 0.9 * step * math.sqrt(max(1.0, len(triangles) / max(1, budget)))
     # cells grow as the square root of a particle's diameter: large ones are finer, small ones keep a shape
     vertices = np.bincount(owner, minlength=1)
     relative = (np.maximum(vertices, 1) / max(1.0, vertices.mean())) ** 0.25
-    while len(triangles) > budget:
-        positions, triangles, owner = _cluster(*fine, cell * relative)
+    while len(triangles) > budget and cell < 4 * limits.max():
+        positions, triangles, owner = _cluster(*fine, kind, cell * relative)
         cell *= max(1.04, 0.99 * math.sqrt(len(triangles) / budget))
     return Surfaces(positions.astype(np.float32), triangles.astype(np.int32), owner)
 
 
 def _cluster(
-    positions: np.ndarray, triangles: np.ndarray, owner: np.ndarray, cells: np.ndarray
+    positions: np.ndarray, triangles: np.ndarray, owner: np.ndarray, kind: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     place = np.floor(positions / cells[owner, None]).astype(np.int64)
     extent = place.max(axis=0) + 1
-    key = ((owner * extent[0] + place[:, 0]) * extent[1] + place[:, 1]) * extent[2] + place[:, 2]
+    key = (((owner * 8 + kind) * extent[0] + place[:, 0]) * extent[1] + place[:, 1]) * extent[2] + place[:, 2]
     _, first, joined = np.unique(key, return_index=True, return_inverse=True)
     members = np.bincount(joined)
     merged = np.stack([np.bincount(joined, positions[:, d]) / members for d in range(3)], axis=1)
