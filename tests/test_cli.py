@@ -151,7 +151,7 @@ def test_region_of_interest(run, volume, tmp_path):
         ("spacing=null", "spacing="),
         ("materials=unobtainium", "no materials named"),
         ("materials={phases: [}", "not valid YAML"),
-        ("materials=custom", "materials are missing"),
+        ("materials=custom", "materials need 'phases'"),
         ("materials.terminals.ion=w-", "faces are"),
         ("roi=[[0,4000],null,null]", "40"),
         ("particles.neck_ratio=2", "neck_ratio"),

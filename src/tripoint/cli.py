@@ -63,6 +63,8 @@ def analyze(config: Any) -> None:
             roi=settings["roi"],
             shape=settings["shape"],
             dtype=settings["dtype"],
+            byte_order=settings["byte_order"],
+            channel=settings["channel"],
             name=settings["name"],
             progress=progress,
         )
@@ -113,7 +115,7 @@ def _run(name: str, task: Callable[[Any], None], words: list[str]) -> int:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _log_to_stderr()
     debug = "--debug" in words
     failures: list[int] = []
 
@@ -193,6 +195,15 @@ def _inline(text: str) -> Any:
             "materials='{phases: {pore: {label: 0, conducts: [ion]}}}'"
         )
         raise MaterialsError(message) from error
+
+
+def _log_to_stderr() -> None:
+    """Send what tripoint says of its progress to standard error, and to nobody else."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def separate(
        could be fused), |o| in units of u; of equal slopes to the higher, then to the smaller linear index.
        Without a higher neighbour it steps to the equally high one with the smallest linear index if that is
        smaller than its own, else it is a summit.  (h, −index) rises with each step, so there is no cycle; a
-       plateau of several summits is made whole by the merging.
+       plateau that has several summits is left to the merging.
     4. *Necks*: the saddle of two basins is the largest min(r(p), r(q)) over 26-adjacent p, q in either.
        A radius R is r − ½, since the interface lies half a voxel before the other phase's voxel.
        Saddles are taken in the order (saddle descending, higher of the basins' two summit heights h

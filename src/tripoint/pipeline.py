@@ -71,7 +71,13 @@ def analyze(
     _check(min_voxels, subvolumes)
     sample = sample.to(device)
     phases, spacing, materials = sample.phases, sample.spacing, sample.materials
-    record = RunRecord(len(STEPS), progress)
+    configuration = {
+        "neck_ratio": neck_ratio,
+        "min_voxels": min_voxels,
+        "connectivity": connectivity,
+        "subvolumes": subvolumes,
+    }
+    record = RunRecord(len(STEPS), configuration, progress)
 
     with record.step("percolation"):
         voxels = percolation.measure(phases, materials, connectivity=connectivity)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,11 +22,17 @@ class RunRecord:
     ----------
     steps : int
         Number of steps to come, for the progress bar.
+    configuration : mapping
+        What the run was asked to do, kept with its cost.
     progress : callable, optional
         Told ``(step, done, total)`` as each step begins and once more at the end.
     """
 
-    def __init__(self, steps: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self, steps: int, configuration: Mapping[str, Any] | None = None, progress: Progress | None = None
+    ) -> None:
+        self.date = datetime.now(UTC).isoformat(timespec="seconds")
+        self.configuration = dict(configuration or {})
         self.seconds: dict[str, float] = {}
         self._total = steps
         self._progress = progress

@@ -20,9 +20,6 @@ from tripoint.sample import Sample
 if TYPE_CHECKING:
     from tripoint.graph import Graph
 
-# Colours of the junction map in viewers: dead, unknown, active.
-_JUNCTION_COLOURS = {1: (213, 94, 0, 255), 2: (240, 228, 66, 255), 3: (0, 158, 115, 255)}
-
 
 @dataclass(eq=False)
 class Result:
@@ -98,11 +95,14 @@ class Result:
         """Return what writes each file of the folder, summary.json last: it marks a complete result."""
         from tripoint import report
         from tripoint.io import graphml, ome_zarr, tables
+        from tripoint.report import palette
 
         graph = self.graph
         labels = {"regions": self.regions, "junctions": self.junction_map}
         labels = {name: volume for name, volume in labels.items() if volume is not None}
-        colours = {"junctions": _JUNCTION_COLOURS}
+        states = enumerate(("dead", "unknown", "active"), start=1)
+        # Viewers show the junctions in the report's colours.
+        colours = {"junctions": {value: _rgba(palette.JUNCTION[state]) for value, state in states}}
         return {
             "volume.zarr": lambda path: ome_zarr.write(path, self.sample, labels, colours=colours),
             "nodes.parquet": lambda path: tables.write(path, graph.nodes, graph.metadata),
@@ -194,6 +194,12 @@ def _damage_named(path: Path) -> Iterator[None]:
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         message = f"{path} is damaged ({reason}); run the analysis again"
         raise InputError(message) from error
+
+
+def _rgba(colour: str) -> tuple[int, int, int, int]:
+    """Turn ``"#d55e00"`` into numbers."""
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return (red, green, blue, 255)
 
 
 def _write_summary(path: Path, summary: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from tripoint._version import __version__
 from tripoint.boundary import BoundaryScan, Junction, JunctionEdges
 from tripoint.graph import Graph
+from tripoint.io.tables import plain
 from tripoint.percolation import Percolation, PhasePercolation, utilization
 from tripoint.record import RunRecord
 from tripoint.representativity import Representativity
@@ -75,6 +76,8 @@ def summarize(
         "representativity": intervals.to_mapping(),
         "materials": sample.materials.to_mapping(),
         "run": {
+            "date": record.date,
+            "configuration": record.configuration,
             "device": sample.device,
             "seconds": {step: round(seconds, 4) for step, seconds in record.seconds.items()},
             "peak_memory_bytes": record.peak_bytes,
@@ -84,20 +87,8 @@ def summarize(
         },
     }
     summary["warnings"] = [*voxels.notes, *_warnings(summary, sample, scan, intervals)]
-    return plain(summary)
-
-
-def plain(value: Any) -> Any:
-    """Turn NumPy numbers into Python's and what is not finite into None, all the way down."""
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    numbers: dict[str, Any] = plain(summary)
+    return numbers
 
 
 def _counts(graph: Graph, names: dict[int, str]) -> dict[str, int]:
@@ -265,15 +256,19 @@ def _warn_intervals(intervals: Representativity) -> list[str]:
         ("TPB density", intervals.tpb_density),
         ("specific area", intervals.specific_area),
     )
-    wide = [
-        f"{kind} of {name} (±{interval.relative_width:.0%})"
-        for kind, table in kinds
-        for name, interval in table.items()
-        if interval.value and interval.relative_width > WIDE
-    ]
+    wide = sorted(
+        (
+            (interval.relative_width, f"{kind} of {name}")
+            for kind, table in kinds
+            for name, interval in table.items()
+            if interval.value and interval.relative_width > WIDE
+        ),
+        reverse=True,
+    )
     if not wide:
         return []
+    worst = ", ".join(f"{what} (±{width:.0%})" for width, what in wide[:3])
+    more = f" and {len(wide) - 3} more" if len(wide) > 3 else ""
     return [
-        "the sample may be too small to stand for its material: the 95 % interval is wide for "
-        + ", ".join(wide)
+        f"the sample may be too small to stand for its material: the 95 % interval is wide for {worst}{more}"
     ]
