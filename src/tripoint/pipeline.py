@@ -13,8 +13,8 @@ from tripoint.sample import Sample
 STEPS = (
     "percolation",
     "boundary",
-    "representativity",
     "junction length",
+    "representativity",
     "distance",
     "separation",
     "descriptors",
@@ -83,11 +83,11 @@ def analyze(
         voxels = percolation.measure(phases, materials, connectivity=connectivity)
     with record.step("boundary"):
         scan = boundary.scan(phases, spacing, materials.junction_labels, access=voxels.access)
-    with record.step("representativity"):
-        intervals = representativity.measure(phases, spacing, materials, scan, subvolumes)
     with record.step("junction length"):
         edges = boundary.junction_edges(phases, spacing, materials.junction_labels, access=voxels.access)
     del voxels.access
+    with record.step("representativity"):
+        intervals = representativity.measure(phases, spacing, materials, scan, edges, subvolumes)
     with record.step("distance"):
         to_wall = distance.transform(phases, spacing)
     with record.step("separation"):
