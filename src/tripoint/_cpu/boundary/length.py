@@ -37,6 +37,10 @@ STEPS = 8
 """Steps along the lattice out to which edges give the direction, at equal spacing."""
 
 
+CRUMB = 8
+"""Corners of the largest ring that is looked at together with what is beside it."""
+
+
 class Edges(NamedTuple):
     """Columns of :class:`tripoint.boundary.JunctionEdges`."""
 
@@ -72,9 +76,7 @@ def junction_edges(
     nothing = (*_columns(0)[:4], np.empty(0, np.int8))
 
     def count(k: int) -> None:
-        counts[k] = _find_records(
-            *volumes, bounds[k], bounds[k + 1], *search, False, *_columns(0)[:4], np.empty(0, np.int8)
-        )
+        counts[k] = _find_records(*volumes, bounds[k], bounds[k + 1], *search, False, *nothing)
 
     _on_threads(count, n_slabs)
     starts = np.concatenate([[0], np.cumsum(counts)])
@@ -318,6 +320,22 @@ def _link_corners(
             neighbours[lower, axes[i]] = upper
             senses[lower, axes[i]] = signs[i]
             neighbours[upper, 3 + axes[i]] = lower
+    # Corners side by side that no edge joins are remembered as -2 - corner, see _current.
+    for word in range(len(occupied)):
+        left = occupied[word]
+        corner = ranks[word]
+        while left != 0:
+            place = word * 64 + _lowest_bit(left)
+            left &= left - np.uint64(1)
+            for axis in range(3):
+                beside = place + strides[axis]
+                if neighbours[corner, axis] >= 0 or beside >= 64 * len(occupied):
+                    continue
+                if (occupied[beside >> 6] >> np.uint64(beside & 63)) & np.uint64(1) != 0:
+                    other = _rank(beside, occupied, ranks)
+                    neighbours[corner, axis] = -2 - other
+                    neighbours[other, 3 + axis] = -2 - corner
+            corner += 1
 
 
 @njit(**_JIT)
@@ -334,7 +352,10 @@ def _measure_triple(
             own_length[i] = 0.0
             continue
         upper = _rank(_corner(index[i], shape, low, strides), occupied, ranks)
-        z, y, x = _current(upper, axes[i], i - begin, neighbours, senses, seen, queue, weights)
+        n, z, y, x = _current(upper, axes[i], i - begin, False, neighbours, senses, seen, queue, weights)
+        if n <= CRUMB:
+            again = end - begin + i - begin
+            n, z, y, x = _current(upper, axes[i], again, True, neighbours, senses, seen, queue, weights)
         z, y, x = z * spacing[0], y * spacing[1], x * spacing[2]
         along = z if axes[i] == 0 else (y if axes[i] == 1 else x)
         size = np.sqrt(z * z + y * y + x * x)
@@ -342,8 +363,12 @@ def _measure_triple(
 
 
 @njit(**_JIT)
-def _current(upper, axis, stamp, neighbours, senses, seen, queue, weights):
-    """Sum the directed edges within REACH steps of one, the near ones with more weight."""
+def _current(upper, axis, stamp, leaping, neighbours, senses, seen, queue, weights):
+    """Sum the directed edges a few steps from one, the near ones with more weight.
+
+    Leaping steps across gaps of one corner too. Where a wedge is thin single voxels come off it, and the
+    rings around them count for nothing in the line that they came off, once seen together with it.
+    """
     lower = neighbours[upper, 3 + axis]
     queue[0, 0], queue[0, 1] = upper, 1
     queue[1, 0], queue[1, 1] = lower, 1
@@ -360,13 +385,16 @@ def _current(upper, axis, stamp, neighbours, senses, seen, queue, weights):
         weight = weights[steps]
         for slot in range(6):
             other = neighbours[corner, slot]
+            joined = other >= 0
+            if leaping and other < -1:
+                other = -2 - other
             if other < 0 or seen[other] == -2 - stamp:
                 continue
             along = slot if slot < 3 else slot - 3
-            if done > 2 or (other != upper and other != lower):
+            if joined and (done > 2 or (other != upper and other != lower)):
                 sums[along] += weight * senses[corner if slot < 3 else other, along]
             if steps + 1 < len(weights) and seen[other] != stamp:
                 seen[other] = stamp
                 queue[queued, 0], queue[queued, 1] = other, steps + 1
                 queued += 1
-    return sums[0], sums[1], sums[2]
+    return queued, sums[0], sums[1], sums[2]

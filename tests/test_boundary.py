@@ -1,0 +1,394 @@
+"""The boundary scan: counts against brute force, areas against known ones, parts against the whole."""
+
+from itertools import combinations, pairwise, product
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tripoint import boundary
+from tripoint.boundary import crofton
+from tripoint.errors import InputError
+
+AROUND = {0: ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1)),
+          1: ((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1)),
+          2: ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0))}  # fmt: skip
+CARRIERS = ("ion", "electron", "gas")
+
+
+def random_volume(shape, labels, seed):
+    """Labels in small clumps, so that there are faces, edges and plain interiors."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, len(labels), tuple(-(-n // 2) for n in shape))
+    volume = coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: shape[0], : shape[1], : shape[2]]
+    noise = rng.random(shape) < 0.2
+    volume = np.where(noise, rng.integers(0, len(labels), shape), volume)
+    return np.array(labels, np.uint8)[volume]
+
+
+def random_access(shape, networks, seed):
+    rng = np.random.default_rng(seed)
+    volume = rng.integers(0, 64, shape, dtype=np.uint8) & rng.integers(0, 64, shape, dtype=np.uint8)
+    return boundary.Access(volume, networks)
+
+
+def corners(volume, axis):
+    """Return the four voxels around every interior edge along an axis, (4, ...)."""
+    n = [size - (k != axis) for k, size in enumerate(volume.shape)]
+    return np.stack(
+        [volume[tuple(slice(o, o + m) for o, m in zip(at, n, strict=True))] for at in AROUND[axis]]
+    )
+
+
+def brute_edges(volume, triple, access):
+    """Return per axis the masks of (edges, active, unknown), by the definition."""
+    found = []
+    for axis in range(3):
+        around = corners(volume, axis)
+        edge = np.all([(around == label).any(axis=0) for label in triple], axis=0)
+        active = unknown = np.zeros_like(edge)
+        if access is not None:
+            bits = corners(access.volume, axis)
+            needed = [
+                CARRIERS.index(c) for c, network in access.networks.items() if set(network) & set(triple)
+            ]
+            worst = np.full(edge.shape, 2 if needed else 1)
+            for c in needed:
+                connected = ((bits >> (2 * c)) & 1).any(axis=0)
+                other = ((bits >> (2 * c + 1)) & 1).any(axis=0)
+                worst = np.minimum(worst, np.where(connected, 2, np.where(other, 1, 0)))
+            active, unknown = edge & (worst == 2), edge & (worst == 1)
+        found.append((edge, active, unknown))
+    return found
+
+
+def brute_transitions(volume, a, b, access):
+    """Return the transitions and the connected ones of a pair along the 13 directions, by the definition."""
+    counts, connected = np.zeros(13, int), np.zeros(13, int)
+    for d, step in enumerate(crofton.DIRECTIONS.tolist()):
+        near = tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(step, volume.shape, strict=True))
+        far = tuple(slice(max(s, 0), n - max(-s, 0)) for s, n in zip(step, volume.shape, strict=True))
+        for one, two in ((near, far), (far, near)):
+            side_a, side_b = volume[one] == a, volume[two] == b
+            counts[d] += np.count_nonzero(side_a & side_b)
+            if access is None:
+                continue
+            works = np.zeros(side_a.shape, bool)
+            for first, second in product(access.networks, access.networks):
+                if first != second and a in access.networks[first] and b in access.networks[second]:
+                    on_a = (access.volume[one] >> (2 * CARRIERS.index(first))) & 1
+                    on_b = (access.volume[two] >> (2 * CARRIERS.index(second))) & 1
+                    works |= (on_a & on_b).astype(bool)
+            connected[d] += np.count_nonzero(side_a & side_b & works)
+    return counts, connected
+
+
+def brute_map(volume, triples, access):
+    marks = np.zeros(volume.shape, np.uint8)
+    for triple in triples:
+        for axis, (edge, active, unknown) in enumerate(brute_edges(volume, triple, access)):
+            value = np.where(active, 3, np.where(unknown, 2, 1)) * edge
+            for at in AROUND[axis]:
+                part = marks[tuple(slice(o, o + m) for o, m in zip(at, edge.shape, strict=True))]
+                np.maximum(part, value, out=part, casting="unsafe")
+    return marks
+
+
+def assert_equals_brute_force(scan, volume, triples, access):
+    union = [[np.zeros_like(m) for m in masks] for masks in brute_edges(volume, (300, 301, 302), access)]
+    for junction, triple in zip(scan.junctions, triples, strict=True):
+        masks = brute_edges(volume, triple, access)
+        assert junction.phases == triple
+        assert junction.edges == tuple(int(m[0].sum()) for m in masks)
+        if access is not None:
+            assert junction.active_edges == tuple(int(m[1].sum()) for m in masks)
+            assert junction.unknown_edges == tuple(int(m[2].sum()) for m in masks)
+            assert junction.dead_edges == tuple(int((m[0] & ~m[1] & ~m[2]).sum()) for m in masks)
+        for axis in range(3):
+            for kind in range(3):
+                union[axis][kind] = union[axis][kind] | masks[axis][kind]
+    assert scan.junctions_total.edges == tuple(int(u[0].sum()) for u in union)
+    if access is not None:
+        assert scan.junctions_total.active_edges == tuple(int(u[1].sum()) for u in union)
+        assert scan.junctions_total.unknown_edges == tuple(int((u[2] & ~u[1]).sum()) for u in union)
+    assert [i.phases for i in scan.interfaces] == list(combinations(scan.labels, 2))
+    for interface in scan.interfaces:
+        counts, connected = brute_transitions(volume, *interface.phases, access)
+        np.testing.assert_array_equal(interface.transitions, counts)
+        assert interface.faces == tuple(counts[:3])
+        if interface.connected is not None:
+            np.testing.assert_array_equal(interface.connected, connected)
+    np.testing.assert_array_equal(scan.junction_map, brute_map(volume, triples, access))
+
+
+NETWORKS = {"ion": (0, 7), "electron": (7, 128)}
+SHAPES = st.tuples(
+    st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 2, 7, 63, 64, 65, 127, 128, 129])
+)
+LABELS = st.sampled_from([(0, 128), (0, 7, 128), (0, 7, 128, 255), (1, 2, 3, 4, 250)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=SHAPES, labels=LABELS, seed=st.integers(0, 2**32 - 1), judged=st.booleans())
+def test_counts_equal_brute_force(shape, labels, seed, judged):
+    volume = random_volume(shape, labels, seed)
+    access = random_access(shape, NETWORKS, seed) if judged else None
+    scan = boundary.scan(volume, access=access)
+    assert scan.labels == tuple(np.unique(volume).tolist())
+    assert_equals_brute_force(scan, volume, tuple(combinations(scan.labels, 3)), access)
+
+
+@pytest.mark.parametrize("networks", [
+    {"ion": (0, 7, 128), "electron": (0, 7, 128)},
+    {"ion": (0,), "electron": (7,), "gas": (128,)},
+    {"gas": (0, 7)}, {"ion": (9,)}, {},
+])  # fmt: skip
+def test_networks_of_every_kind(networks):
+    """Mixed conductors have several routes; a junction without any carrier is unknown."""
+    volume = random_volume((9, 10, 70), (0, 7, 128), 5)
+    access = random_access(volume.shape, networks, 6)
+    scan = boundary.scan(volume, junctions=[(128, 0, 7)], access=access)
+    assert_equals_brute_force(scan, volume, ((128, 0, 7),), access)
+    if not set(networks) - {"gas"} and networks.get("gas") is None:
+        assert scan.junctions[0].unknown_edges == scan.junctions[0].edges
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), labels=LABELS, seed=st.integers(0, 2**32 - 1), judged=st.booleans())
+def test_parts_add_up_to_the_whole(data, labels, seed, judged):
+    shape = (6, 7, 131)
+    volume = random_volume(shape, labels, seed)
+    access = random_access(shape, NETWORKS, seed) if judged else None
+    cuts = [
+        sorted({0, n, *data.draw(st.lists(st.integers(1, n - 1), max_size=2))}) for n in shape
+    ]  # a random grid of boxes
+    whole = boundary.scan(volume, access=access)
+    total, marks = None, np.empty(shape, np.uint8)
+    for box in product(*(list(pairwise(c)) for c in cuts)):
+        part = boundary.scan(volume, access=access, within=box)
+        assert part.shape == tuple(end - begin for begin, end in box)
+        marks[tuple(slice(*pair) for pair in box)] = part.junction_map
+        total = part if total is None else total + part
+    assert total.shape == whole.shape
+    assert total.labels == whole.labels
+    for one, other in zip(total.junctions, whole.junctions, strict=True):
+        assert one == other
+    assert total.junctions_total == whole.junctions_total
+    assert total.interfaces == whole.interfaces
+    np.testing.assert_array_equal(marks, whole.junction_map)
+
+
+def test_layout_of_memory_does_not_matter():
+    volume = random_volume((12, 11, 140), (0, 1, 2, 3), 1)
+    whole = boundary.scan(volume)
+    frozen = volume.copy()
+    frozen.setflags(write=False)
+    backwards = np.ascontiguousarray(volume[::-1, ::-1, ::-1])[::-1, ::-1, ::-1]
+    crop = np.pad(volume, 3)[3:-3, 3:-3, 3:-3]
+    for same in (np.asfortranarray(volume), frozen, backwards, crop):
+        other = boundary.scan(same)
+        assert other.junctions == whole.junctions
+        assert other.interfaces == whole.interfaces
+        np.testing.assert_array_equal(other.junction_map, whole.junction_map)
+
+
+def test_threads_do_not_matter():
+    volume = random_volume((40, 11, 70), (0, 1, 2), 1)
+    many = boundary.scan(volume)
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        one = boundary.scan(volume)
+    finally:
+        numba.set_num_threads(before)
+    assert one.junctions == many.junctions
+    assert one.interfaces == many.interfaces
+
+
+def test_labels_all_256():
+    volume = np.random.default_rng(0).integers(0, 256, (8, 9, 65), dtype=np.uint8)
+    scan = boundary.scan(volume, junctions=())
+    assert scan.labels == tuple(np.unique(volume).tolist())
+    assert len(scan.interfaces) == len(scan.labels) * (len(scan.labels) - 1) // 2
+    faces = np.sum([i.faces for i in scan.interfaces], axis=0)
+    expected = [np.count_nonzero(np.diff(volume.astype(int), axis=k)) for k in range(3)]
+    np.testing.assert_array_equal(faces, expected)
+
+
+def test_edges_alone():
+    volume = random_volume((9, 9, 130), (0, 1, 2, 3), 2)
+    full = boundary.scan(volume, junctions=[(3, 1, 0)])
+    quick = boundary.scan(volume, junctions=[(3, 1, 0)], interfaces=False, junction_map=False)
+    assert quick.junctions == full.junctions
+    assert quick.interfaces == ()
+    assert quick.junction_map is None
+    assert quick.labels == (0, 1, 3)
+
+
+@pytest.mark.parametrize("labels", [(5,), (0, 200)])
+def test_fewer_than_three_phases_have_no_junction(labels):
+    scan = boundary.scan(random_volume((4, 5, 6), labels, 0))
+    assert scan.junctions == ()
+    assert scan.junctions_total.edges == (0, 0, 0)
+    assert scan.junctions_total.length == 0.0
+    assert not scan.junction_map.any()
+    assert len(scan.interfaces) == len(labels) - 1
+
+
+def test_rotation_permutes_axes():
+    volume = random_volume((20, 21, 22), (0, 1, 2), 4)
+    turned = np.rot90(volume, axes=(1, 2))
+    z, y, x = boundary.scan(volume).junctions[0].edges
+    assert boundary.scan(turned).junctions[0].edges == (z, x, y)
+
+
+def test_raw_length_counts_edges_times_spacing():
+    volume = np.zeros((4, 6, 8), np.uint8)
+    volume[:, 3:, :4] = 1
+    volume[:, 3:, 4:] = 2
+    junction = boundary.scan(volume, (0.5, 1, 2)).junctions[0]
+    assert junction.edges == (4, 0, 0)
+    assert junction.raw_length == pytest.approx(2.0)
+    assert junction.length == pytest.approx(2.0)
+    assert junction.density == pytest.approx(2.0 / (4 * 6 * 8))
+
+
+def test_access_on_a_known_case():
+    """A junction along z: connected, then unknown, then dead."""
+    volume = np.zeros((6, 4, 4), np.uint8)
+    volume[:, 2:, :2] = 1
+    volume[:, 2:, 2:] = 2
+    bits = np.zeros(volume.shape, np.uint8)
+    bits[:, 2, 1] = 1 << 2  # electrons reach the corner voxel of phase 1 everywhere
+    bits[:3, 1, 1] = 1  # ions reach it near the terminal
+    bits[3:5, 1, 1] = 2  # and the other face beyond
+    scan = boundary.scan(volume, access=boundary.Access(bits, {"ion": (0,), "electron": (1,)}))
+    junction = scan.junctions[0]
+    assert (junction.active_edges, junction.unknown_edges, junction.dead_edges) == (
+        (3, 0, 0), (2, 0, 0), (1, 0, 0),
+    )  # fmt: skip
+    assert (junction.active_length, junction.unknown_length, junction.dead_length) == (3.0, 2.0, 1.0)
+    assert scan.junction_map[:, 2, 2].tolist() == [3, 3, 3, 2, 2, 1]
+    assert scan.interfaces[0].faces[1] == 12
+    assert scan.interfaces[0].connected[1] == 3
+    assert scan.interfaces[1].connected is None  # pore and phase 2: no two carriers
+
+
+# ---------------------------------------------------------------------------- areas
+
+
+def ball(radius, spacing=(1, 1, 1)):
+    size = [int(2 * radius / s) + 6 for s in spacing]
+    grid = np.meshgrid(*[(np.arange(n) - n / 2 + 0.3) * s for n, s in zip(size, spacing, strict=True)],
+                       indexing="ij")  # fmt: skip
+    return (sum(g**2 for g in grid) <= radius**2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("radius", [10, 13.7, 25])
+@pytest.mark.parametrize("spacing", [(1, 1, 1), (2, 1, 1), (0.398, 0.398, 0.398)])
+def test_area_of_a_sphere(radius, spacing):
+    radius = radius * max(spacing)
+    area = boundary.scan(ball(radius, spacing), spacing).interfaces[0].area
+    assert area == pytest.approx(4 * np.pi * radius**2, rel=0.015)
+
+
+@pytest.mark.parametrize(("spacing", "worst"), [((1, 1, 1), 0.08), ((3, 1, 1), 0.17), ((1, 1, 3), 0.17)])
+def test_area_of_random_planes(spacing, worst):
+    """Exact transition counts of a plane of unit area: each step crosses it in |n·d| of its voxels."""
+    normals = np.random.default_rng(0).normal(size=(4000, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    steps = crofton.DIRECTIONS * np.array(spacing)
+    crossings = np.abs(normals @ steps.T) / np.prod(spacing)
+    errors = crofton.area(crossings, spacing) - 1
+    assert abs(errors.mean()) <= 0.01
+    assert np.abs(errors).max() <= worst
+
+
+def test_area_of_voxelised_planes():
+    """Planes in all directions through the middle of a box, whose part of them has a known area."""
+    rng = np.random.default_rng(3)
+    errors = []
+    grid = np.stack(np.meshgrid(*[np.arange(48) - 23.5] * 3, indexing="ij"), -1)
+    across = (np.arange(800) + 0.5) / 20 - 20
+    for _ in range(24):
+        normal = rng.normal(size=3)
+        normal /= np.linalg.norm(normal)
+        offset = rng.uniform(-0.5, 0.5)
+        scan = boundary.scan((grid @ normal > offset).astype(np.uint8), within=((4, 44),) * 3)
+        top = np.abs(normal).argmax()
+        one, two = np.delete(normal, top)
+        height = (offset - one * across[:, None] - two * across) / normal[top]
+        area = (np.abs(height) < 20).mean() * 40**2 / abs(normal[top])
+        errors.append(scan.interfaces[0].area / area - 1)
+    assert abs(np.mean(errors)) <= 0.01
+    assert np.abs(errors).max() <= 0.08
+
+
+def test_weights_are_those_of_the_literature():
+    """Legland, Kiêu & Devaux 2007, table 2, per pair of opposite directions."""
+    expected = np.repeat([0.04577789, 0.03698062, 0.03519563], [3, 6, 4]) * 2
+    np.testing.assert_allclose(crofton.weights((1, 1, 1)), expected, rtol=1e-6)
+    np.testing.assert_allclose(crofton.weights((2, 2, 2)), expected, rtol=1e-6)
+    assert crofton.weights((1, 1, 3)).sum() == pytest.approx(1)
+
+
+# ---------------------------------------------------------------------------- bad input
+
+
+GOOD = np.zeros((3, 4, 5), np.uint8)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ({"phases": np.zeros((3, 4), np.uint8)}, "3D"),
+    ({"phases": np.zeros((3, 4, 5))}, "uint8"),
+    ({"phases": np.zeros((0, 4, 5), np.uint8)}, "empty"),
+    ({"spacing": (1, 1)}, "spacing"),
+    ({"spacing": (1, 1, float("nan"))}, "spacing"),
+    ({"junctions": [(0, 1)]}, "three different labels"),
+    ({"junctions": [(0, 1, 1)]}, "three different labels"),
+    ({"junctions": [(0, 1, 256)]}, "three different labels"),
+    ({"junctions": [(0, 1, 1.5)]}, "three different labels"),
+    ({"junctions": [7]}, "three different labels"),
+    ({"access": boundary.Access(np.zeros((3, 4, 6), np.uint8), {})}, "same volume"),
+    ({"access": GOOD}, "percolation.access"),
+    ({"within": ((0, 4), (0, 4), (0, 5))}, "not inside"),
+    ({"within": ((0, 0), (0, 4), (0, 5))}, "not inside"),
+    ({"within": ((0, 3), (0, 4))}, "not inside"),
+    ({"within": 3}, "not inside"),
+    ({"within": ((-1, 3), (0, 4), (0, 5))}, "not inside"),
+])  # fmt: skip
+def test_bad_input_is_explained(arguments, words):
+    with pytest.raises(InputError, match=words):
+        boundary.scan(**{"phases": GOOD, **arguments})
+
+
+def test_bad_access_is_explained():
+    with pytest.raises(InputError, match="uint8"):
+        boundary.Access(np.zeros((2, 2, 2)), {})
+    with pytest.raises(InputError, match="carriers are"):
+        boundary.Access(np.zeros((2, 2, 2), np.uint8), {"proton": (1,)})
+
+
+def test_what_cannot_be_added_is_explained():
+    volume = random_volume((4, 4, 4), (0, 1, 2), 0)
+    low, high = ((0, 2), (0, 4), (0, 4)), ((2, 4), (0, 4), (0, 4))
+    part = boundary.scan(volume, within=low)
+    for other in (
+        boundary.scan(volume, within=low),
+        boundary.scan(volume, (1, 1, 2), within=high),
+        boundary.scan(volume, junctions=[(2, 1, 0)], within=high),
+    ):
+        with pytest.raises(InputError, match="cannot be added"):
+            part + other
+
+
+# ---------------------------------------------------------------------------- a real volume
+
+
+def test_check_values_of_a_real_cathode(nmc_cathode):
+    """Values of an independent program."""
+    scan = boundary.scan(nmc_cathode)
+    assert scan.junctions[0].edges == (333799, 383622, 387139)
+    assert [sum(i.faces) for i in scan.interfaces] == [1291082, 1854595, 2181973]
