@@ -242,6 +242,16 @@ def test_lengths_of_parts_add_up():
     assert both.junctions_total.density == pytest.approx(whole.junctions_total.density)
 
 
+def test_edges_listed_before_are_not_listed_again(monkeypatch):
+    volume = clumps((30, 31, 32), 4, 3)
+    scan = boundary.scan(volume)
+    edges = boundary.junction_edges(volume, (1, 1, 1), [j.phases for j in scan.junctions])
+    expected = scan.junctions_total.length
+    monkeypatch.setattr("tripoint.boundary.length.junction_edges", None)
+    assert scan.with_edges(edges).junctions_total.length == expected
+    assert expected > 0
+
+
 def test_no_edges():
     volume = np.zeros((3, 4, 5), np.uint8)
     assert len(boundary.junction_edges(volume, (1, 1, 1), TRIPLE)) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from tripoint.boundary import crofton
 from tripoint.boundary.access import carriers_of
-from tripoint.boundary.length import Lengths, Source
+from tripoint.boundary.length import JunctionEdges, Lengths, Source
 from tripoint.errors import InputError
 from tripoint.sample import Spacing
 
@@ -167,6 +167,8 @@ class BoundaryScan:
         edge it touches: 1 dead, 2 unknown, 3 active. Covers ``within``; None after adding parts.
     sources : tuple of Source
         The volumes and boxes, from which lengths are computed when asked for.
+    edges : JunctionEdges or None
+        The edges of the volume, where they are known already, see ``with_edges``.
     """
 
     shape: tuple[int, ...]
@@ -178,6 +180,7 @@ class BoundaryScan:
     counts: Any = field(repr=False)
     junction_map: Any = field(repr=False)
     sources: tuple[Source, ...] = field(repr=False)
+    edges: JunctionEdges | None = field(default=None, repr=False)
 
     @property
     def volume(self) -> float:
@@ -207,6 +210,13 @@ class BoundaryScan:
             z, y, x = transitions[:3]
             found.append(Interface((a, b), (z, y, x), transitions, connected, self.spacing, self.volume))
         return tuple(found)
+
+    def with_edges(self, edges: JunctionEdges) -> BoundaryScan:
+        """Return the scan with edges that :func:`junction_edges` listed, for its lengths.
+
+        They must be those of the same volume, spacing, junctions and access.
+        """
+        return replace(self, edges=edges)
 
     def __add__(self, other: BoundaryScan) -> BoundaryScan:
         """Return the scan of both parts together: of disjoint boxes of a volume, or of two volumes.
@@ -252,7 +262,7 @@ class BoundaryScan:
 
     @cached_property
     def _lengths(self) -> Lengths:
-        return Lengths(self.sources, self.spacing, self.triples)
+        return Lengths(self.sources, self.spacing, self.triples, self.edges)
 
     def _junction(self, phases: tuple[int, ...], counts: np.ndarray, row: int) -> Junction:
         edges, active, unknown = (_axes(counts[:, k]) for k in range(3))

@@ -151,6 +151,7 @@ class Lengths:
     sources: tuple[Source, ...]
     spacing: Spacing
     triples: tuple[tuple[int, int, int], ...]
+    edges: JunctionEdges | None = None
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -160,7 +161,9 @@ class Lengths:
             return table
         volumes = {id(source.phases): source for source in self.sources}
         for key, first in volumes.items():
-            edges = junction_edges(first.phases, self.spacing, self.triples, access=first.access)
+            edges = self.edges
+            if edges is None:
+                edges = junction_edges(first.phases, self.spacing, self.triples, access=first.access)
             boxes = [source.box for source in self.sources if id(source.phases) == key]
             table += _sums(edges, _inside(edges.index, boxes, first.phases.shape), len(self.triples))
         return table
