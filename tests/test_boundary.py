@@ -52,12 +52,14 @@ def brute_edges(volume, triple, access):
         if access is not None:
             bits = corners(access.volume, axis)
             needed = [
-                CARRIERS.index(c) for c, network in access.networks.items() if set(network) & set(triple)
+                (CARRIERS.index(c), label)
+                for c, network in access.networks.items()
+                for label in set(network) & set(triple)
             ]
             worst = np.full(edge.shape, 2 if needed else 1)
-            for c in needed:
-                connected = ((bits >> (2 * c)) & 1).any(axis=0)
-                other = ((bits >> (2 * c + 1)) & 1).any(axis=0)
+            for c, label in needed:
+                connected = ((around == label) & ((bits >> (2 * c)) & 1)).any(axis=0)
+                other = ((around == label) & ((bits >> (2 * c + 1)) & 1)).any(axis=0)
                 worst = np.minimum(worst, np.where(connected, 2, np.where(other, 1, 0)))
             active, unknown = edge & (worst == 2), edge & (worst == 1)
         found.append((edge, active, unknown))

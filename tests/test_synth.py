@@ -44,4 +44,6 @@ def test_what_does_not_fit_is_said():
     with pytest.raises(InputError, match="three sizes of at least 16"):
         synth.solid_state_cathode((8, 64, 64))
     with pytest.raises(InputError, match="ask for less"):
-        synth.solid_state_cathode((48, 48, 48), composite=synth.Composite(active=0.85, carbon=0, void=0, overlap=-0.5))
+        synth.solid_state_cathode(
+            (48, 48, 48), composite=synth.Composite(active=0.85, carbon=0, void=0, overlap=-0.5)
+        )

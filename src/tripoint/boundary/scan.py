@@ -30,8 +30,13 @@ def scan(
     """Find where phases meet: triple-phase edges, faces, and transitions along 13 directions.
 
     An edge of a junction is an interior lattice edge whose four voxels hold all three of its phases; the
-    fourth voxel may be of any phase. A face, a transition or an edge belongs to the lowest of its voxels
-    in raster order, so that the scans of boxes that partition a volume add up to the scan of the whole.
+    fourth voxel may be of any phase. With ``access``, an edge is connected for a phase of its junction and a
+    carrier that this phase conducts if a voxel of the phase at the edge is connected to the carrier's
+    terminal, by the network of all phases that conduct it; else unknown if such a voxel is connected to
+    another outer face, else dead. The edge takes the worst of them: active, unknown or dead.
+
+    A face, a transition or an edge belongs to the lowest of its voxels in raster order, so that the scans of
+    boxes that partition a volume add up to the scan of the whole.
 
     Parameters
     ----------

@@ -145,10 +145,11 @@ def _find_records(
     n = shape[1] * words
     start = 1 + words
     judged = access[0] != 0
-    n_triples, n_planes = len(triples), len(labels) + len(bits)
+    n_triples, n_labels, n_bits = len(triples), len(labels), len(bits)
+    n_planes = n_labels + n_bits + len(derived)
     here = np.zeros((n_planes, n + 2 * words + 2), np.uint64)
     above = np.zeros((n_planes, n + 2 * words + 2), np.uint64)
-    ors = np.zeros((3, n_planes, n), np.uint64)
+    ors = np.zeros((3, n_labels + 2 * needs.shape[1], n), np.uint64)
     pairs = np.zeros((2, n + 1), np.uint64)
     edge = np.zeros((3 * n_triples, n), np.uint64)
     works = np.zeros((3 * n_triples, n if judged else 0), np.uint64)
@@ -159,8 +160,9 @@ def _find_records(
     _pack(phases, access, shape, first, labels, bits, derived, words, row, here)
     for z in range(first, last):
         _pack(phases, access, shape, z + 1, labels, bits, derived, words, row, above)
-        for k in range(n_planes):
-            _around_edges(here[k], above[k], start, n, words, pairs, ors[:, k])
+        for k in range(ors.shape[1]):
+            plane = k if k < n_labels else k + n_bits
+            _around_edges(here[plane], above[plane], start, n, words, pairs, ors[:, k])
         for i in range(n):
             anything[i] = np.uint64(0)
         for k in range(3 * n_triples):
@@ -175,7 +177,7 @@ def _find_records(
                 for i in range(n):
                     found += popcount(line[i])
             elif judged:
-                _judge(line, ors[axis, len(labels) :], needs[t], works[k], doubtful[k])
+                _judge(line, ors[axis, n_labels:], needs[t], works[k], doubtful[k])
         if writing:
             found = _write_records(
                 phases, labels, triples, anything, edge, works, doubtful, judged, words, z, shape, found,

@@ -47,11 +47,11 @@ class _Plan(NamedTuple):
 
     labels: np.ndarray  # uint8: bit plane k < len(labels) is "voxel == labels[k]"
     bits: np.ndarray  # uint8: then "access & bits[k]", connected and other face in turn per carrier
-    derived: np.ndarray  # (n, 2): then the AND of two bit planes
+    derived: np.ndarray  # (n, 2): then the AND of two bit planes, first those that judge edges
     pairs: np.ndarray  # (pairs, 2)
     routes: np.ndarray  # (n, 3): pair, bit plane on one side, bit plane on the other
     triples: np.ndarray  # (triples, 3)
-    needs: np.ndarray  # (triples, carriers) bool: the triple needs this carrier
+    needs: np.ndarray  # (triples, judges) bool: the triple has this phase, which conducts this carrier
     mask: np.ndarray  # uint64: voxels of one plane that own what is counted
 
 
@@ -150,15 +150,27 @@ def _plan(shape, labels, triples, pairs, carriers, box) -> _Plan:
     bits = [bit for carrier, _ in carriers for bit in (1 << 2 * carrier, 2 << 2 * carrier)]
     connected_plane = {carrier: len(labels) + 2 * k for k, (carrier, _) in enumerate(carriers)}
     derived: dict[tuple[int, int], int] = {}
+
+    def plane_of_both(one: int, other: int) -> int:
+        return derived.setdefault((one, other), len(labels) + len(bits) + len(derived))
+
+    judges = [
+        (label, carrier)
+        for carrier, network in carriers
+        for label in sorted({label for triple in triples for label in triple})
+        if label in network
+    ]
+    for label, carrier in judges:
+        plane_of_both(plane_of[label], connected_plane[carrier])
+        plane_of_both(plane_of[label], connected_plane[carrier] + 1)
     routes = []
     for number, (a, b) in enumerate(pairs):
         for first, conductors in carriers:
             for second, others in carriers:
                 if first != second and a in conductors and b in others:
-                    sides = [(plane_of[a], connected_plane[first]), (plane_of[b], connected_plane[second])]
-                    ends = [derived.setdefault(s, len(labels) + len(bits) + len(derived)) for s in sides]
-                    routes.append((number, *ends))
-    needs = [[bool(set(triple) & set(network)) for _, network in carriers] for triple in triples]
+                    sides = ((plane_of[a], connected_plane[first]), (plane_of[b], connected_plane[second]))
+                    routes.append((number, *(plane_of_both(*side) for side in sides)))
+    needs = [[label in triple for label, _ in judges] for triple in triples]
     return _Plan(
         np.array(labels, np.uint8),
         np.array(bits, np.uint8),
@@ -166,7 +178,7 @@ def _plan(shape, labels, triples, pairs, carriers, box) -> _Plan:
         np.array([[plane_of[a] for a in pair] for pair in pairs], np.int64).reshape(-1, 2),
         np.array(routes, np.int64).reshape(-1, 3),
         np.array([[plane_of[a] for a in triple] for triple in triples], np.int64).reshape(-1, 3),
-        np.array(needs, np.bool_).reshape(len(triples), len(carriers)),
+        np.array(needs, np.bool_).reshape(len(triples), len(judges)),
         _owners(shape, box),
     )
 
@@ -280,7 +292,7 @@ def _scan_slab(
     above = np.zeros((n_planes, len(mask)), np.uint64)
     meeting = np.zeros((3, statuses, len(mask)), np.uint64)
     rising = np.zeros((statuses, len(mask)), np.uint64)
-    ors = np.zeros((3, len(labels) + len(bits), CHUNK), np.uint64)
+    ors = np.zeros((3, len(labels) + 2 * needs.shape[1], CHUNK), np.uint64)
     touched = np.zeros((statuses, len(mask)), np.uint64)
     found = np.zeros((3, CHUNK + 1), np.uint64)
     row = np.zeros(words * 64, np.uint8)
@@ -297,8 +309,8 @@ def _scan_slab(
                 _count_transitions(here, above, pairs, routes, mask, chunk, stop, words, found[0],
                                    transitions, connected)  # fmt: skip
             if len(triples) > 0:
-                _find_edges(here, above, len(labels), triples, needs, mask, chunk, stop, words, counted,
-                            ors, found, meeting, edges, total)  # fmt: skip
+                _find_edges(here, above, len(labels), len(bits), triples, needs, mask, chunk, stop, words,
+                            counted, ors, found, meeting, edges, total)  # fmt: skip
         if marking:
             for status in range(statuses):
                 _touch(meeting[:, status], words, rising[status], touched[status])
@@ -438,14 +450,15 @@ def _find_pair(a, b, near_a, near_b, start, shift, dx, found):
 
 @njit(**_JIT)
 def _find_edges(
-    here, above, n_labels, triples, needs, mask, start, stop, words, counted,
+    here, above, n_labels, n_bits, triples, needs, mask, start, stop, words, counted,
     ors, found, meeting, edges, total,
 ):  # fmt: skip
     """Find the edges of every triple and axis, count them, and collect them over all triples."""
     n = stop - start
     own = mask[start:stop] if counted else np.zeros(n, np.uint64)
     for k in range(ors.shape[1]):
-        _around_edges(here[k], above[k], start, n, words, found, ors[:, k])
+        plane = k if k < n_labels else k + n_bits
+        _around_edges(here[plane], above[plane], start, n, words, found, ors[:, k])
     edge, works, doubtful = found[0, :n], found[1, :n], found[2, :n]
     for axis in range(3):
         reached = meeting[axis, :, start:stop]
@@ -513,17 +526,20 @@ def _count(bits, own):
 
 @njit(**_JIT)
 def _judge(edge, around, needs, works, doubtful):
-    """Keep the edges where every needed carrier is connected, and those where each is at least unknown."""
+    """Keep the edges where all that is needed is connected, and those where it is at least unknown.
+
+    Needed are the phases of the triple, each for every carrier that it conducts.
+    """
     judged = np.uint64(0)
-    for carrier in range(len(needs)):
-        if needs[carrier]:
+    for k in range(len(needs)):
+        if needs[k]:
             judged = ~np.uint64(0)
     for i in range(len(edge)):
         doubtful[i] = edge[i]
         works[i] = edge[i] & judged
-    for carrier in range(len(needs)):
-        if needs[carrier]:
-            terminal, other = around[2 * carrier], around[2 * carrier + 1]
+    for k in range(len(needs)):
+        if needs[k]:
+            terminal, other = around[2 * k], around[2 * k + 1]
             for i in range(len(edge)):
                 works[i] &= terminal[i]
             for i in range(len(edge)):
