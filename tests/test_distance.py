@@ -53,6 +53,31 @@ def test_all_256_labels_at_once():
     np.testing.assert_allclose(distance.transform(phases), brute_force(phases, (1, 1, 1)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(700, 3, 4), (3, 700, 4), (3, 4, 700), (600, 280, 2)])
+def test_radii_too_large_to_search_for(shape):
+    phases = np.full(shape, 5, np.uint8)
+    phases[0, 0, 0] = phases[-1, -1, -1] = 0
+    expected = ndimage.distance_transform_edt(phases)
+    expected[0, 0, 0] = expected[-1, -1, -1] = 1
+    np.testing.assert_allclose(distance.transform(phases), expected, rtol=1e-6)
+    assert expected.max() > 256
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 2), (0, 128, 255), range(256), range(1, 256)])
+@pytest.mark.parametrize("wanted", [None, [0], [1, 255], [0, 128], [7]])
+def test_both_ways_give_the_same_squares(labels, wanted):
+    from tripoint._cpu import distance as implementation
+
+    labels = np.array(labels, np.uint8)
+    phases = labels[np.arange(16 * 18 * 20) % labels.size].reshape(16, 18, 20)
+    phases = np.repeat(phases, 3, axis=0)
+    is_wanted = np.ones(256, bool) if wanted is None else np.isin(np.arange(256), wanted)
+    searched = implementation.transform(phases, (1, 1, 1), squared=True, labels=wanted)
+    np.testing.assert_array_equal(searched, implementation._by_parabolas(phases, (1, 1, 1), is_wanted))
+    every = distance.transform(phases, squared=True)
+    np.testing.assert_array_equal(searched, np.where(is_wanted[phases], every, 0))
+
+
 def test_a_volume_of_one_phase_is_infinitely_far_from_others():
     assert np.isinf(distance.transform(np.full((3, 4, 5), 9, np.uint8))).all()
 

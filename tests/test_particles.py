@@ -42,7 +42,7 @@ def written_rule(phases, spacing, neck_ratio):
         for o in [*OFFSETS, (0, 0, 0)]:
             q = tuple(min(max(a + b, 0), n - 1) for a, b, n in zip(p, o, phases.shape, strict=True))
             weight = np.prod([2 - abs(b) for b in o])
-            height[p] += weight * fixed[q] * (1 if phases[p] == phases[q] else -1)
+            height[p] += weight * (fixed[q] if phases[p] == phases[q] else -256)
 
     def neighbours(p):
         for o in OFFSETS:
@@ -93,7 +93,7 @@ def written_rule(phases, spacing, neck_ratio):
     for pair, saddle in sorted(saddles.items(), key=order):
         a, b = root(pair[0]), root(pair[1])
         stays, goes = sorted((a, b), key=lambda p: (-voxels[p], p))
-        if a != b and saddle - 0.5 >= neck_ratio * (voxels[goes] - 0.5):
+        if a != b and saddle - 0.75 >= neck_ratio * (voxels[goes] - 0.75):
             into[goes] = stays
 
     number = [np.ravel_multi_index(root(basin[p]), phases.shape) + 1 for p in np.ndindex(phases.shape)]
@@ -160,7 +160,6 @@ def test_phases_are_separated_as_if_alone_and_together():
 
 @pytest.mark.parametrize("parts", [1, 3, 40])
 def test_no_number_of_slabs_or_threads_changes_the_result(parts, monkeypatch):
-    from tripoint._cpu import particles as implementation
     from tripoint._cpu.particles import climb
 
     phases = composite()
@@ -169,7 +168,6 @@ def test_no_number_of_slabs_or_threads_changes_the_result(parts, monkeypatch):
     def slabs(planes):
         return np.linspace(0, planes, min(parts, planes) + 1).astype(np.int64)
 
-    monkeypatch.setattr(implementation, "slabs", slabs)
     monkeypatch.setattr(climb, "slabs", slabs)
     threads = numba.get_num_threads()
     numba.set_num_threads(1 if parts == 1 else threads)

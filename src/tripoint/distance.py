@@ -41,9 +41,11 @@ def transform(phases: Any, spacing: Any = (1, 1, 1), squared: bool = False) -> A
 
     Notes
     -----
-    Memory: 4 bytes per voxel for the result and, while it is made, 1 for a copy of the labels where label
-    0 occurs (2 where all 256 labels occur).  Computed by the ``edt`` package on all cores: separable passes
-    along the axes (Felzenszwalb & Huttenlocher, Theory of Computing 8, 2012).
+    Memory: 4 bytes per voxel for the result and two planes per thread.  Separable passes along the axes that
+    search outwards, rows of voxels together; where a radius exceeds 256 voxels the ``edt`` package instead
+    (Felzenszwalb & Huttenlocher, Theory of Computing 8, 2012), with 1 byte per voxel for a copy of the labels
+    where 0 occurs (2 where all 256 labels do) and 2 of its own.  Squares are exact at isotropic spacing
+    either way, and rounded to float32 otherwise.
     """
     spacing = check_spacing(spacing)
     check_phases(phases)

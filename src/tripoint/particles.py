@@ -68,10 +68,11 @@ def separate(
 
     1. *Radius in voxels*: ``r = √rint((d/u)²)`` at isotropic spacing, ``d/u`` otherwise, in float64;
        ``q = min(rint(256 r), 2²⁴)`` as an integer.
-    2. *Height*: ``h(p) = Σ w(o) σ q(p + o)`` over the 27 voxels at offset o, with weights
-       ``w(o) = (2 − |o_z|)(2 − |o_y|)(2 − |o_x|)`` and σ = 1 for voxels of p's phase, −1 for others; the
-       volume's outermost voxels are repeated beyond it.  Integers, so no order of summation matters.  It is
-       the signed distance smoothed by one voxel, which takes the roughness of a surface off the ridges.
+    2. *Height*: ``h(p) = Σ w(o) g(p + o)`` over the 27 voxels at offset o, with weights
+       ``w(o) = (2 − |o_z|)(2 − |o_y|)(2 − |o_x|)``; g is q for voxels of p's phase and −256, one voxel
+       deep on the other side, for others; the volume's outermost voxels are repeated beyond it.  Integers,
+       so no order of summation matters.  It is the signed distance smoothed by one voxel, which takes the
+       roughness of a surface off the ridges.
     3. *Climbing*: among the 26 neighbours that are strictly higher, p steps to the one with the largest
        ``(h(q) − h(p)) · (1 / |o|)``, float64 (a difference of integers times a constant: nothing that
        could be fused), |o| in units of u; of equal slopes to the higher, then to the smaller linear index.
@@ -79,7 +80,8 @@ def separate(
        smaller than its own, else it is a summit.  (h, −index) rises with each step, so there is no cycle; a
        plateau that has several summits is left to the merging.
     4. *Necks*: the saddle of two basins is the largest min(r(p), r(q)) over 26-adjacent p, q in either.
-       A radius R is r − ½, since the interface lies half a voxel before the other phase's voxel.
+       A radius R is r − ¾: the interface lies half a voxel before the other phase's voxel, and the rest
+       makes up for the roughness of digital surfaces (chosen on packings; ½ to 1 is flat).
        Saddles are taken in the order (saddle descending, higher of the basins' two summit heights h
        descending, lower of them descending, smaller summit index, larger summit index); two regions
        become one when ``R_saddle ≥ neck_ratio · R_lower`` (float64), R_lower being the

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tripoint._cpu.distance import transform
-from tripoint._cpu.particles.climb import basins, slabs
-from tripoint._cpu.particles.describe import describe
-from tripoint._cpu.particles.merge import merge
-from tripoint._cpu.particles.pieces import split
+from tripoint._cpu.particles import climb, merge, pieces
+from tripoint._cpu.particles.moments import describe
 
 __all__ = ["describe", "separate"]
 
@@ -16,9 +14,12 @@ __all__ = ["describe", "separate"]
 def separate(phases, spacing, labels, neck_ratio, components, distance):
     """Return the label image of the particles; see :func:`tripoint.particles.separate`."""
     phases = np.ascontiguousarray(phases)
-    distance = transform(phases, spacing) if distance is None else np.ascontiguousarray(distance)
-    borders = slabs(phases.shape[0])
-    regions, *summits = basins(phases, distance, spacing, sorted(set(labels) - set(components)), components)
-    into = merge(regions, phases, distance, summits, spacing, neck_ratio, borders)
-    split(regions, into, borders)
+    separated = sorted(set(labels) - set(components))
+    if distance is None:
+        distance = transform(phases, spacing, labels=separated)
+    distance = np.ascontiguousarray(distance)
+    borders = climb.slabs(phases.shape[0])
+    regions, *summits = climb.basins(phases, distance, spacing, separated, components)
+    into = merge.merge(regions, phases, distance, summits, spacing, neck_ratio, borders)
+    pieces.split(regions, into, borders)
     return regions

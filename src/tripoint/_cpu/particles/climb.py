@@ -74,7 +74,8 @@ def _steps(shape):
 def _smooth(phases, distance, unit, integer, borders, heights):
     """Write the heights: distances in 1/256 voxel times the weights 1-2-1 along each axis, 64 in all.
 
-    Voxels of another phase count as negative; beyond the volume its outermost voxels are repeated.
+    Voxels of another phase count as one voxel deep on their side; beyond the volume its outermost voxels
+    are repeated.
     The 3 × 3 rows in view are kept as integers, so that each voxel is converted three times, not 27.
     """
     nz, ny, nx = phases.shape
@@ -123,7 +124,7 @@ def _convert(distance, unit, integer, fixed):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _add(fixed, neighbour, label, weight, total):
     for x in range(total.size):
-        total[x] += weight * (fixed[x] if neighbour[x] == label[x] else -fixed[x])
+        total[x] += weight * (fixed[x] if neighbour[x] == label[x] else np.int32(-256))
 
 
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy")

@@ -17,6 +17,9 @@ NEIGHBOURS = np.array(
 )  # half of the 26, so that every pair is seen once
 
 
+RIM = 0.75  # voxels from the centre of the nearest voxel of another phase back to where radii end
+
+
 def merge(labels, phases, distance, summits, spacing, neck_ratio, borders):
     """Return for each basin the basin it is merged into, which is the one with the highest summit."""
     low, high, saddles = _saddles(labels, phases, distance, borders)
@@ -32,10 +35,10 @@ def merge(labels, phases, distance, summits, spacing, neck_ratio, borders):
 
 
 def _radii(distance, spacing):
-    """Return radii in voxels; the interface lies half a voxel before the other phase's voxel."""
+    """Return radii in voxels, measured from inside the interface; see RIM."""
     unit, integer = units(spacing)
     voxels = distance.astype(np.float64) * unit
-    return (np.sqrt(np.rint(voxels**2)) if integer else voxels) - 0.5
+    return (np.sqrt(np.rint(voxels**2)) if integer else voxels) - RIM
 
 
 def _saddles(labels, phases, distance, borders):

@@ -1,0 +1,185 @@
+"""Separation beside porespy's SNOW in the same run: quality, speed, memory; descriptors beside scikit-image.
+
+    python benchmarks/bench_particles.py [--output benchmarks/results] [--no-peer] [--quick]
+
+Both start from the labelled volume, so distances are included.  Quality is the adjusted Rand index against
+packings of known truth.  Seconds are the least of several; compare the ratios, not the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+import packings
+from tripoint import distance, particles
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--no-peer", action="store_true", help="leave out porespy and scikit-image")
+    parser.add_argument("--quick", action="store_true", help="packings alone, not the real volumes")
+    arguments = parser.parse_args()
+    peer = not arguments.no_peer
+    results: dict = {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
+        "first_start_seconds": first_start(),
+        "quality": quality(peer),
+    }
+    for name, phases, labels in volumes(arguments.quick):
+        results[name] = speed(phases, labels, peer=peer) | {"peak_bytes_per_voxel": peak(phases, labels)}
+        print(name, json.dumps(results[name]), flush=True)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "particles_cpu.json").write_text(json.dumps(results, indent=2) + "\n")
+
+
+def quality(peer: bool) -> dict:
+    """Index of every packing; the bar is SNOW's less 0.002 on each, and better on average."""
+    table = {}
+    print(f"{'packing':28s}  true  ours (n)       SNOW (n)     speed ratio")
+    for case in packings.cases() + packings.cases(seed=1):
+        name = case.name if case.name not in table else f"{case.name}, second"
+        inside = case.truth > 0
+        seconds, regions = least(lambda phases=case.phases: particles.separate(phases, labels=[1]), 3)
+        row = {"true": case.number, "ours": index(case, regions), "number": number(regions[inside])}
+        if peer:
+            snow_seconds, snow = least(lambda mask=case.phases == 1: porespy_snow(mask), 1)
+            row |= {"snow": index(case, snow), "snow_number": number(snow[inside])}
+            row |= {"speed_ratio": round(snow_seconds / seconds, 1)}
+        table[name] = row
+        print(f"{name:28s}", *row.values(), flush=True)
+    mean = {"ours": float(np.mean([row["ours"] for row in table.values()]))}
+    if peer:
+        mean["snow"] = float(np.mean([row["snow"] for row in table.values()]))
+        mean["worst_difference"] = min(row["ours"] - row["snow"] for row in table.values())
+    print("mean", mean)
+    return {"packings": table, "mean": mean}
+
+
+def speed(phases: np.ndarray, labels: list[int] | None, *, peer: bool) -> dict:
+    repeats = 3 if phases.size < 3e7 else 2
+    seconds, regions = least(lambda: particles.separate(phases, labels=labels), repeats)
+    edt_seconds, to_wall = least(lambda: distance.transform(phases), repeats)
+    describe_seconds, _ = least(lambda: particles.describe(regions, phases, 1, to_wall), repeats)
+    result = {
+        "voxels": phases.size,
+        "regions": int(regions.max()),
+        "separate_seconds": round(seconds, 3),
+        "separate_mvoxel_per_second": round(phases.size / seconds / 1e6, 1),
+        "distance_seconds": round(edt_seconds, 3),
+        "describe_seconds": round(describe_seconds, 3),
+    }
+    if peer and labels is not None:
+        snow_seconds, _ = least(lambda: porespy_snow(np.isin(phases, labels)), 1)
+        result["snow_seconds"] = round(snow_seconds, 3)
+        result["speed_ratio"] = round(snow_seconds / seconds, 1)
+        again, _ = least(lambda: particles.separate(phases, labels=labels), repeats)
+        result["speed_ratio_after"] = round(snow_seconds / again, 1)
+    return result
+
+
+def volumes(quick: bool):  # type: ignore[no-untyped-def]
+    """Small to large; the real volumes where they are at hand."""
+    yield "packing_128", packings.spheres(noise=0.6).phases, [1]
+    if quick or not DATA.is_dir():
+        return
+    import tifffile
+
+    cathode = tifffile.imread(DATA / "nmc_cathode" / "nmc-1-cal_generatedCBD_bridge.tif")
+    yield "nmc_cathode_active", cathode, [1]
+    yield "nmc_cathode_all", cathode, None
+    slices = sorted((DATA / "soc_electrode" / "labels").glob("slice__*.tif"))
+    yield "soc_electrode_all", np.stack([tifffile.imread(file) for file in slices]), None
+
+
+def porespy_snow(mask: np.ndarray) -> np.ndarray:
+    import porespy
+
+    porespy.settings.tqdm["disable"] = True
+    return porespy.filters.snow_partitioning(mask).regions
+
+
+def index(case: packings.Packing, regions: np.ndarray) -> float:
+    inside = case.truth > 0
+    return round(float(adjusted_rand_score(case.truth[inside], regions[inside])), 4)
+
+
+def number(regions: np.ndarray) -> int:
+    """Regions of at least 100 voxels."""
+    return int((np.bincount(regions)[1:] >= 100).sum())
+
+
+def least(action: Callable, repeats: int) -> tuple:
+    """Return the least seconds of several runs, and the last result."""
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        result = action()
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds), result
+
+
+def peak(phases: np.ndarray, labels: list[int] | None) -> dict:
+    """Return the rise of resident memory over the phases, with and without a distance at hand."""
+    if not Path("/proc/self/clear_refs").exists():
+        return {}
+    particles.separate(phases[:8], labels=labels)
+    measured = {"separate": _rise(lambda: particles.separate(phases, labels=labels), phases.size)}
+    to_wall = distance.transform(phases)
+    measured["separate_beside_distance"] = _rise(
+        lambda: particles.separate(phases, labels=labels, distance=to_wall), phases.size
+    )
+    regions = particles.separate(phases, labels=labels, distance=to_wall)
+    measured["describe"] = _rise(lambda: particles.describe(regions, phases, 1, to_wall), phases.size)
+    return measured
+
+
+def _rise(action: Callable, voxels: int) -> float:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is resident now
+    before = _status("VmRSS")
+    action()
+    return round((_status("VmHWM") - before) / voxels, 2)
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def first_start() -> dict:
+    """Return what a fresh installation pays for compilation, and a second start for reading the cache."""
+    code = (
+        "import time, numpy as np; from tripoint import distance, particles; t = time.perf_counter();"
+        "v = np.random.default_rng(0).integers(0, 2, (8, 8, 8)).astype('uint8'); d = distance.transform(v);"
+        "particles.describe(particles.separate(v, distance=d), v, 1, d); print(time.perf_counter() - t)"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+        runs = [
+            subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+            for _ in range(2)
+        ]
+    seconds = dict(zip(("fresh", "cached"), [round(float(run.stdout), 2) for run in runs], strict=True))
+    print("first start", seconds, flush=True)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
