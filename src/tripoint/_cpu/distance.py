@@ -80,7 +80,8 @@ def _along_x(phases, wanted, size, squares):
                 if x < nx and phases[z, y, x] == phases[z, y, begin]:
                     continue
                 if not wanted[phases[z, y, begin]]:
-                    squares[z, y, begin:x] = np.float32(0)
+                    for inside in range(begin, x):
+                        squares[z, y, inside] = np.float32(0)
                 else:
                     for inside in range(begin, x):
                         left = np.inf if begin == 0 else (inside - begin + 1) * size
@@ -109,8 +110,10 @@ def _along_z(phases, steps, borders, squares):
         before = np.empty((nz, nx), np.float32)
         labels = np.empty((nz, nx), np.uint8)
         for y in range(borders[slab], borders[slab + 1]):
-            before[:] = squares[:, y]
-            labels[:] = phases[:, y]
+            for z in range(nz):
+                for x in range(nx):
+                    before[z, x] = squares[z, y, x]
+                    labels[z, x] = phases[z, y, x]
             for z in range(nz):
                 if finished[slab]:
                     finished[slab] = _row(labels, before, steps, z, squares[z, y])

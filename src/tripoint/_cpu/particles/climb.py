@@ -90,7 +90,7 @@ def _smooth(phases, distance, unit, integer, borders, heights):
                 for plane in range(3):
                     z_in = min(max(z + plane - 1, 0), nz - 1)
                     _convert(distance[z_in, y_in], unit, integer, fixed[plane, row])
-                    labels[plane, row, 1 : nx + 1] = phases[z_in, y_in]
+                    _copy(phases[z_in, y_in], labels[plane, row, 1 : nx + 1])
                     labels[plane, row, 0] = labels[plane, row, 1]
                     labels[plane, row, nx + 1] = labels[plane, row, nx]
                 y = y_new - 1
@@ -105,7 +105,7 @@ def _smooth(phases, distance, unit, integer, borders, heights):
                         fixed[dz, row, dx : dx + nx], labels[dz, row, dx : dx + nx], phases[z, y],
                         np.int32(weight), total,
                     )  # fmt: skip
-                heights[z, y] = total
+                _copy(total, heights[z, y])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -119,6 +119,13 @@ def _convert(distance, unit, integer, fixed):
         fixed[x + 1] = np.int32(min(np.rint(voxels * 256.0), HIGHEST))
     fixed[0] = fixed[1]
     fixed[last + 2] = fixed[last + 1]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _copy(source, target):
+    """Copy a row; assigning slices of unknown length would compile for seconds."""
+    for x in range(source.size):
+        target[x] = source[x]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -140,10 +147,10 @@ def _steepest(phases, heights, climbing, members, slopes, borders, codes):
         for z in range(borders[slab], borders[slab + 1]):
             for y in range(ny):
                 best[:] = 0.0
-                best_top[:] = heights[z, y]
+                _copy(heights[z, y], best_top)
                 best_code[:] = 13
                 for group in range(7):
-                    top[:] = heights[z, y]
+                    _copy(heights[z, y], top)
                     top_code[:] = 13
                     for member in range(8):
                         code = members[group, member]

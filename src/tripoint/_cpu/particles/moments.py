@@ -63,7 +63,8 @@ def _ellipsoids(sums, spacing):
 
 def _accumulate(regions, phases, distance):
     """Return the integer sums, bounding box, largest distance and phase of every region."""
-    number = int(_largest(regions).max(initial=0))
+    regions, phases, distance = (np.ascontiguousarray(volume) for volume in (regions, phases, distance))
+    number = max(0, int(regions.max()))
     memory = 2 * regions.size // (BYTES_PER_REGION * (number + 1))  # tables of at most 2 bytes per voxel
     parts = int(max(1, min(get_num_threads(), memory, regions.shape[0])))
     borders = np.linspace(0, regions.shape[0], parts + 1).astype(np.int64)
@@ -80,19 +81,6 @@ def _accumulate(regions, phases, distance):
         np.maximum(inscribed[0], inscribed[part], out=inscribed[0])
     box[0, sums[0, :, 0] == 0] = 0
     return sums[0, 1:], box[0, 1:], inscribed[0, 1:], label[1:]
-
-
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
-def _largest(regions):
-    """Return the largest label of each plane."""
-    largest = np.zeros(regions.shape[0], np.int32)
-    for z in prange(regions.shape[0]):
-        highest = np.int32(0)
-        for y in range(regions.shape[1]):
-            for x in range(regions.shape[2]):
-                highest = max(highest, regions[z, y, x])
-        largest[z] = highest
-    return largest
 
 
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy")
