@@ -389,6 +389,8 @@ def test_faces_touched_and_fragments():
             np.testing.assert_array_equal(table[f"touches_{axis}_{end}"], at_face)
             touched[1:] |= at_face
     np.testing.assert_array_equal(table["touches_border"], touched[1:])
+    np.testing.assert_array_equal(table["cut_area"] > 0, touched[1:])
+    assert table["cut_area"].sum() == 2 * (20 * 22 + 22 * 24 + 24 * 20)
     np.testing.assert_array_equal(table["fragment"], np.bincount(regions.ravel())[1:] < 30)
     assert table["fragment"].any()
     assert set(table.loc[table["label"] == 0, "phase"]) == {"pore"}

@@ -255,7 +255,7 @@ def _with_contacts(nodes: pd.DataFrame, contacts: pd.DataFrame, phases: Sequence
 
 
 def _with_surface(nodes: pd.DataFrame, surface: Any) -> pd.DataFrame:
-    """Surface area of every region, and its sphericity."""
+    """Surface area of every region, and the sphericity of the body that it and the cut enclose."""
     if len(surface) <= nodes["node"].max():
         message = (
             f"surface areas are given up to region {len(surface) - 1}, the nodes go up to "
@@ -263,7 +263,8 @@ def _with_surface(nodes: pd.DataFrame, surface: Any) -> pd.DataFrame:
         )
         raise InputError(message)
     area = surface[nodes["node"].to_numpy()]
-    return nodes.assign(surface_area=area, sphericity=sphericity(nodes["volume"].to_numpy(float), area))
+    closed = area + nodes["cut_area"].to_numpy(float) if "cut_area" in nodes else area
+    return nodes.assign(surface_area=area, sphericity=sphericity(nodes["volume"].to_numpy(float), closed))
 
 
 def _with_junctions(nodes: pd.DataFrame, junctions: pd.DataFrame) -> pd.DataFrame:

@@ -151,8 +151,8 @@ def describe(
         ``axis_major/middle/minor_length`` (of the ellipsoid with the same second moments, µm, as in
         scikit-image: √20 · standard deviation), ``aspect_ratio`` (major / minor; NaN for regions one voxel
         thick, which have no minor axis), ``inscribed_radius`` (largest distance, µm), ``touches_z_min`` …
-        ``touches_x_max``, ``touches_border``, ``fragment``.  A number in 1..N without voxels has a row
-        of zeros.
+        ``touches_x_max``, ``touches_border``, ``cut_area`` (along the volume's border, µm²), ``fragment``.
+        A number in 1..N without voxels has a row of zeros.
 
     Raises
     ------

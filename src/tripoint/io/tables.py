@@ -18,7 +18,7 @@ _UNITS = (
     (r"centroid_[zyx]|[zyx]", "µm"),
     (r"bbox_.*|voxels", "voxel"),
     (r"volume", "µm³"),
-    (r"area|area_.*|surface_area|active_area", "µm²"),
+    (r"area|area_.*|surface_area|cut_area|active_area", "µm²"),
     (r".*_diameter|axis_.*_length|.*_radius|bottleneck_radius_.*", "µm"),
     (r"depth_.*|path_length_.*|length|junction_length|active_length|active_junction_length", "µm"),
     # With the default conductivity of 1; MΩ where conductivities are given in S/m.

@@ -160,5 +160,6 @@ def _text(name: str) -> str:
 
 
 def _date(summary: dict[str, Any]) -> str:
-    given = summary.get("run", {}).get("date") or summary.get("date")
-    return str(given) if given else datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    given = summary.get("run", {}).get("date")
+    when = datetime.datetime.fromisoformat(given) if given else datetime.datetime.now(tz=datetime.UTC)
+    return when.strftime("%Y-%m-%d %H:%M UTC")

@@ -34,8 +34,19 @@ def describe(regions, phases, spacing, distance, min_voxels, names):
         low, high = box[:, i] == 0, box[:, i + 3] == regions.shape[i]
         table |= {f"touches_{axis}_min": low, f"touches_{axis}_max": high}
         border |= low | high
-    table |= {"touches_border": border, "fragment": voxels < min_voxels}
+    table |= {"touches_border": border, "cut_area": _cut_areas(regions, spacing, voxels.size)}
+    table["fragment"] = voxels < min_voxels
     return pd.DataFrame(table)
+
+
+def _cut_areas(regions, spacing, number):
+    """Return the area, µm², along which the six outer faces of the volume cut each region."""
+    areas = np.zeros(number + 1)
+    for axis in range(3):
+        for end in (0, -1):
+            faces = np.bincount(regions.take(end, axis).ravel(), minlength=number + 1)
+            areas += faces * (spacing.prod() / spacing[axis])
+    return areas[1:]
 
 
 def _ellipsoids(sums, spacing):
