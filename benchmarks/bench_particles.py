@@ -39,7 +39,13 @@ def main() -> None:
     results: dict = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
         "first_start_seconds": first_start(),
-        "quality": quality(peer),
+        "quality": {
+            # the rim of 3/4 voxel and the hardest overlap were chosen on these
+            "chosen_on": quality(packings.cases(seed=0) + packings.cases(seed=1), peer),
+            "held_out": quality([case for seed in (2, 3, 4) for case in packings.cases(seed=seed)], peer),
+            # a known weakness, reported and not part of the bar
+            "wide_necks": quality([case for seed in (0, 1, 2) for case in packings.wide_necks(seed)], peer),
+        },
     }
     for name, phases, labels in volumes(arguments.quick):
         results[name] = speed(phases, labels, peer=peer) | {"peak_bytes_per_voxel": peak(phases, labels)}
@@ -48,12 +54,12 @@ def main() -> None:
     (arguments.output / "particles_cpu.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
-def quality(peer: bool) -> dict:
+def quality(cases: list[packings.Packing], peer: bool) -> dict:
     """Index of every packing; the bar is SNOW's less 0.002 on each, and better on average."""
     table = {}
     print(f"{'packing':28s}  true  ours (n)       SNOW (n)     speed ratio")
-    for case in packings.cases() + packings.cases(seed=1):
-        name = case.name if case.name not in table else f"{case.name}, second"
+    for case in cases:
+        name = f"{case.name} #{1 + sum(key.startswith(case.name + ' #') for key in table)}"
         inside = case.truth > 0
         seconds, regions = least(lambda phases=case.phases: particles.separate(phases, labels=[1]), 3)
         row = {"true": case.number, "ours": index(case, regions), "number": number(regions[inside])}
@@ -66,6 +72,7 @@ def quality(peer: bool) -> dict:
     mean = {"ours": float(np.mean([row["ours"] for row in table.values()]))}
     if peer:
         mean["snow"] = float(np.mean([row["snow"] for row in table.values()]))
+        mean["below_bar"] = sum(row["ours"] < row["snow"] - 0.002 for row in table.values())
         mean["worst_difference"] = min(row["ours"] - row["snow"] for row in table.values())
     print("mean", mean)
     return {"packings": table, "mean": mean}

@@ -89,6 +89,14 @@ def cases(shape=(128, 128, 128), seed=0) -> list[Packing]:
     ]
 
 
+def wide_necks(seed=0) -> list[Packing]:
+    """Return spheres whose necks are often wider than 0.9 radii, so that the default merges many of them."""
+    return [
+        spheres(overlap=0.45, seed=seed, name="spheres overlap .45"),
+        spheres(overlap=0.45, noise=0.8, seed=seed, name="spheres overlap .45 noisy"),
+    ]
+
+
 def _pack(
     name: str,
     shape: tuple[int, int, int],
