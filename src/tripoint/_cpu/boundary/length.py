@@ -18,17 +18,9 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from tripoint._cpu.boundary.scan import (
-    _JIT,
-    _around_edges,
-    _byte_at,
-    _judge,
-    _memory,
-    _on_threads,
-    _pack,
-    _plan,
-    popcount,
-)
+from tripoint._cpu.boundary.bits import JIT, byte_at, memory, on_threads, pack, popcount
+from tripoint._cpu.boundary.edges import around_edges, judge
+from tripoint._cpu.boundary.scan import plan_planes
 
 SLAB = 16
 """Planes treated at a time: bounds the memory for neighbours, 24 bytes per edge of a slab and its halo."""
@@ -66,8 +58,8 @@ def junction_edges(
     """
     labels = tuple(sorted({label for triple in triples for label in triple}))
     box = tuple((0, n) for n in phases.shape)
-    plan = _plan(phases.shape, labels, triples, (), carriers if access is not None else (), box)
-    volumes = _memory(phases), _memory(access), phases.shape
+    plan = plan_planes(phases.shape, labels, triples, (), carriers if access is not None else (), box)
+    volumes = memory(phases), memory(access), phases.shape
     search = plan.labels, plan.bits, plan.derived, plan.triples, plan.needs
     bounds = np.append(np.arange(0, len(phases), SLAB), len(phases))
     n_slabs = len(bounds) - 1
@@ -78,7 +70,7 @@ def junction_edges(
     def count(k: int) -> None:
         counts[k] = _find_records(*volumes, bounds[k], bounds[k + 1], *search, False, *nothing)
 
-    _on_threads(count, n_slabs)
+    on_threads(count, n_slabs)
     starts = np.concatenate([[0], np.cumsum(counts)])
     edges = _columns(int(starts[-1]))
     signs = np.empty(len(edges.index), np.int8)
@@ -87,7 +79,7 @@ def junction_edges(
         columns = (column[starts[k] : starts[k + 1]] for column in (*edges[:4], signs))
         _find_records(*volumes, bounds[k], bounds[k + 1], *search, True, *columns)
 
-    _on_threads(find, n_slabs)
+    on_threads(find, n_slabs)
     scale = np.array(spacing, np.float64)
     weights = _weights(spacing)
     halo = -(-len(weights) // SLAB)  # slabs
@@ -101,7 +93,7 @@ def junction_edges(
             bounds[k], bounds[k + 1], phases.shape, len(triples), scale, weights,
         )  # fmt: skip
 
-    _on_threads(measure, n_slabs)
+    on_threads(measure, n_slabs)
     return edges
 
 
@@ -135,7 +127,7 @@ def _lowest_bit(typing, word):
 # ---------------------------------------------------------------------------- from voxels to a list
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _find_records(
     phases, access, shape, first, last, labels, bits, derived, triples, needs, writing,
     index, axes, triple, status, signs,
@@ -157,12 +149,12 @@ def _find_records(
     anything = np.zeros(n, np.uint64)
     row = np.zeros(words * 64, np.uint8)
     found = 0
-    _pack(phases, access, shape, first, labels, bits, derived, words, row, here)
+    pack(phases, access, shape, first, labels, bits, derived, words, row, here)
     for z in range(first, last):
-        _pack(phases, access, shape, z + 1, labels, bits, derived, words, row, above)
+        pack(phases, access, shape, z + 1, labels, bits, derived, words, row, above)
         for k in range(ors.shape[1]):
             plane = k if k < n_labels else k + n_bits
-            _around_edges(here[plane], above[plane], start, n, words, pairs, ors[:, k])
+            around_edges(here[plane], above[plane], start, n, words, pairs, ors[:, k])
         for i in range(n):
             anything[i] = np.uint64(0)
         for k in range(3 * n_triples):
@@ -177,7 +169,7 @@ def _find_records(
                 for i in range(n):
                     found += popcount(line[i])
             elif judged:
-                _judge(line, ors[axis, n_labels:], needs[t], works[k], doubtful[k])
+                judge(line, ors[axis, n_labels:], needs[t], works[k], doubtful[k])
         if writing:
             found = _write_records(
                 phases, labels, triples, anything, edge, works, doubtful, judged, words, z, shape, found,
@@ -187,7 +179,7 @@ def _find_records(
     return found
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _write_records(
     phases, labels, triples, anything, edge, works, doubtful, judged, words, z, shape, found,
     index, axes, triple, status, signs,
@@ -218,15 +210,15 @@ def _write_records(
     return found
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _sense(phases, z, y, x, axis, a, b, c):
     """Return the sense in which a, b, c follow each other around an edge: 1, -1, or 0 for a, b, a, c."""
     place = phases[0] + z * phases[1] + y * phases[2] + x * phases[3]
     one, two = phases[1 + (axis + 1) % 3], phases[1 + (axis + 2) % 3]
-    before = _byte_at(place + two)
+    before = byte_at(place + two)
     turns = 0
     for step in (0, one, one + two, two):
-        label = _byte_at(place + step)
+        label = byte_at(place + step)
         turns += (before == a and label == b) or (before == b and label == c) or (before == c and label == a)
         turns -= (before == b and label == a) or (before == c and label == b) or (before == a and label == c)
         before = label
@@ -236,7 +228,7 @@ def _sense(phases, z, y, x, axis, a, b, c):
 # ---------------------------------------------------------------------------- from a list to lengths
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _measure_slab(
     index, axes, triple, signs, own_length, edge_length, begin, end,
     first, last, shape, n_triples, spacing, weights,
@@ -270,7 +262,7 @@ def _measure_slab(
         i = stop
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _corner(index, shape, low, strides):
     """Return the place of the upper end of an edge, (z + 1, y + 1, x + 1) for voxel (z, y, x)."""
     x = index % shape[2]
@@ -279,13 +271,13 @@ def _corner(index, shape, low, strides):
     return (z + 1 - low) * strides[0] + (y + 1) * strides[1] + x + 1
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _is_within(index, low, high, shape):
     plane = np.int64(shape[1]) * shape[2]
     return index >= low * plane and index < high * plane
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _mark_corners(index, axes, triple, t, shape, low, high, strides, occupied, ranks):
     """Mark the corners that edges of a triple end at, and number them in raster order."""
     for i in range(len(occupied)):
@@ -303,13 +295,13 @@ def _mark_corners(index, axes, triple, t, shape, low, high, strides, occupied, r
     return total
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _rank(corner, occupied, ranks):
     below = (np.uint64(1) << np.uint64(corner & 63)) - np.uint64(1)
     return ranks[corner >> 6] + popcount(occupied[corner >> 6] & below)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _link_corners(
     index, axes, triple, signs, t, shape, low, high, strides, occupied, ranks, neighbours, senses
 ):  # fmt: skip
@@ -340,7 +332,7 @@ def _link_corners(
             corner += 1
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _measure_triple(
     index, axes, triple, signs, own_length, begin, end, t, shape, low, strides, occupied, ranks,
     neighbours, senses, spacing, weights,
@@ -364,7 +356,7 @@ def _measure_triple(
         own_length[i] = spacing[axes[i]] * (signs[i] * along / size if size > 0.0 else 1.0)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _current(upper, axis, stamp, leaping, neighbours, senses, seen, queue, weights):
     """Sum the directed edges a few steps from one, the near ones with more weight.
 
