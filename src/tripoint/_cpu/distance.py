@@ -12,7 +12,9 @@ import os
 
 import edt
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
+
+from tripoint._cpu.compiled import compiled
 
 FARTHEST = 256
 TOGETHER = 128  # voxels of a row that look for their least together, and stop together
@@ -69,7 +71,7 @@ def _by_parabolas(phases, sizes, wanted):
     return edt.edtsq(phases, anisotropy=sizes, black_border=False, order="C", parallel=threads)
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _along_x(phases, wanted, size, squares):
     """Write the square of the distance to the nearer end of each run of equal labels."""
     nz, ny, nx = phases.shape
@@ -90,7 +92,7 @@ def _along_x(phases, wanted, size, squares):
                 begin = x
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _along_y(phases, steps, squares):
     nz, ny, _ = phases.shape
     finished = np.ones(nz, np.bool_)
@@ -102,7 +104,7 @@ def _along_y(phases, steps, squares):
     return finished.all()
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _along_z(phases, steps, borders, squares):
     nz, _, nx = phases.shape
     finished = np.ones(borders.size - 1, np.bool_)
@@ -120,7 +122,7 @@ def _along_z(phases, steps, borders, squares):
     return finished.all()
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _row(labels, before, steps, row, result):
     """Write the least squares of one row, or return False where that takes too many steps."""
     rows, columns = before.shape
@@ -142,7 +144,7 @@ def _row(labels, before, steps, row, result):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _largest(bits):
     largest = np.int32(0)
     for x in range(bits.size):
@@ -150,14 +152,14 @@ def _largest(bits):
     return largest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _lower(before, label_there, label, square, best):
     for x in range(best.size):
         found = (before[x] if label_there[x] == label[x] else np.float32(0)) + square
         best[x] = found if found < best[x] else best[x]
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _to_micrometres(squares, scale, squared):
     for i in prange(squares.size):
         if squared:

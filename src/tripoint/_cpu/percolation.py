@@ -10,6 +10,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from tripoint._cpu.compiled import compiled
+
 FACE_SLICES = (
     np.s_[0, :, :],
     np.s_[-1, :, :],
@@ -81,13 +83,13 @@ def _offsets(connectivity):
     return np.array(ahead, np.int64)
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _translate(values, table, out):
     for i in numba.prange(values.size):
         out[i] = table[values[i]]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _measure(components, phases, count):
     """Phase and size of every component, counted by runs along x."""
     label = np.zeros(count + 1, np.uint8)
@@ -102,7 +104,7 @@ def _measure(components, phases, count):
     return label, voxels
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _find(parent, i):
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -110,7 +112,7 @@ def _find(parent, i):
     return i
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _join(phases, components, carriers_of_label, offsets, roots):
     depth, height, width = phases.shape
     last_a, last_b = np.int64(-1), np.int64(-1)
@@ -141,7 +143,7 @@ def _join(phases, components, carriers_of_label, offsets, roots):
             roots[c, i] = _find(roots[c], i)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _unite(parent, a, b):
     a = _find(parent, a)
     b = _find(parent, b)
@@ -199,7 +201,7 @@ def _adjacency(source, target, count):
     return starts, neighbours, order % max(len(source), 1)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _lengths(order, total, previous, starts, neighbours, length, root):
     result = np.full(order.size, np.inf)
     result[root] = 0.0
@@ -214,7 +216,7 @@ def _lengths(order, total, previous, starts, neighbours, length, root):
     return result
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _widest(source, target, width, count, root):
     result = np.zeros(count)
     result[root] = np.inf
@@ -240,7 +242,7 @@ def _widest(source, target, width, count, root):
     return result
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _bridges(starts, neighbours, edge, edges, root):
     found = np.zeros(edges, np.bool_)
     count = starts.size - 1

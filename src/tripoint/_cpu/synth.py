@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from tripoint._cpu.compiled import compiled
 
 
-@njit(cache=True)
+@compiled()
 def pack_spheres(radii, box, overlap, seed, attempts):
     """Place spheres of given radii, largest first, at random without more than the allowed overlap.
 
@@ -36,7 +38,7 @@ def pack_spheres(radii, box, overlap, seed, attempts):
     return centres
 
 
-@njit(cache=True)
+@compiled()
 def _free(z, y, x, r, centres, radii, head, following, cz, cy, cx, keep):
     for a in range(max(0, cz - 1), min(head.shape[0], cz + 2)):
         for b in range(max(0, cy - 1), min(head.shape[1], cy + 2)):
@@ -51,7 +53,7 @@ def _free(z, y, x, r, centres, radii, head, following, cz, cy, cx, keep):
     return True
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def paint_spheres(size, spacing, centres, radii, noise):
     """Give every voxel the sphere it lies deepest in, within 1.6 radii.
 

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+from tripoint._cpu.compiled import compiled
 
 
 def labels_present(phases: np.ndarray) -> tuple[int, ...]:
@@ -139,7 +139,7 @@ def spread(typing, address, low, high):
 # ---------------------------------------------------------------------------- from voxels to bit planes
 
 
-@njit(**JIT)
+@compiled()
 def pack(phases, access, shape, z, labels, bits, derived, words, row, planes):
     """Fill the bit planes of one z; beyond the volume they are empty."""
     if z >= shape[0]:
@@ -158,7 +158,7 @@ def pack(phases, access, shape, z, labels, bits, derived, words, row, planes):
             both[i] = one[i] & other[i]
 
 
-@njit(**JIT)
+@compiled()
 def _pack_row(volume, z, y, size, values, equal, words, offset, row, planes):
     """Pack one row of voxels; a row that is short or not contiguous goes through a buffer."""
     line = volume[0] + z * volume[1] + y * volume[2]
@@ -179,12 +179,12 @@ def _pack_row(volume, z, y, size, values, equal, words, offset, row, planes):
             plane[0] = _match(line, value, equal) & ((np.uint64(1) << np.uint64(rest)) - np.uint64(1))
 
 
-@njit(**JIT)
+@compiled()
 def _match(address, value, equal):
     return _equal(address, value) if equal else _any_bit(address, value)
 
 
-@njit(**JIT)
+@compiled()
 def _find_labels(volume, shape, first, last, present):
     """Look closely only at words that hold a label not seen before."""
     known = np.zeros(256, np.uint8)

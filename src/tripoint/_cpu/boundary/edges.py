@@ -6,12 +6,12 @@ The loops are one thought each, with few arrays, because compilers vectorise tho
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from tripoint._cpu.boundary.bits import JIT, popcount
+from tripoint._cpu.boundary.bits import popcount
+from tripoint._cpu.compiled import compiled
 
 
-@njit(**JIT)
+@compiled()
 def find_edges(
     here, above, n_labels, n_bits, triples, needs, mask, start, stop, words, counted,
     ors, found, meeting, edges, total,
@@ -43,7 +43,7 @@ def find_edges(
             total[axis, 2] += _count(doubtful, own)
 
 
-@njit(**JIT)
+@compiled()
 def around_edges(here, above, start, n, words, pairs, around):
     """OR a bit plane over the four voxels around the edges along each axis."""
     flat, wall = pairs[0, : n + 1], pairs[1, : n + 1]
@@ -60,14 +60,14 @@ def around_edges(here, above, start, n, words, pairs, around):
         along_x[i] = flat[i] | c[i] | d[i]
 
 
-@njit(**JIT)
+@compiled()
 def _or_next(bits, out):
     one, most = np.uint64(1), np.uint64(63)
     for i in range(len(out)):
         out[i] = bits[i] | (bits[i] >> one) | (bits[i + 1] << most)
 
 
-@njit(**JIT)
+@compiled()
 def _collect(bits, own, into):
     count = np.int64(0)
     for i in range(len(bits)):
@@ -76,7 +76,7 @@ def _collect(bits, own, into):
     return count
 
 
-@njit(**JIT)
+@compiled()
 def _count(bits, own):
     count = np.int64(0)
     for i in range(len(bits)):
@@ -84,7 +84,7 @@ def _count(bits, own):
     return count
 
 
-@njit(**JIT)
+@compiled()
 def judge(edge, around, needs, works, doubtful):
     """Keep the edges where all that is needed is connected, and those where it is at least unknown.
 

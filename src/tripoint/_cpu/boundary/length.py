@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-from tripoint._cpu.boundary.bits import JIT, byte_at, memory, on_threads, pack, popcount
+from tripoint._cpu.boundary.bits import byte_at, memory, on_threads, pack, popcount
 from tripoint._cpu.boundary.edges import around_edges, judge
 from tripoint._cpu.boundary.scan import plan_planes
+from tripoint._cpu.compiled import compiled
 
 SLAB = 16
 """Planes treated at a time: bounds the memory for neighbours, 24 bytes per edge of a slab and its halo."""
@@ -127,7 +128,7 @@ def _lowest_bit(typing, word):
 # ---------------------------------------------------------------------------- from voxels to a list
 
 
-@njit(**JIT)
+@compiled()
 def _find_records(
     phases, access, shape, first, last, labels, bits, derived, triples, needs, writing,
     index, axes, triple, status, signs,
@@ -179,7 +180,7 @@ def _find_records(
     return found
 
 
-@njit(**JIT)
+@compiled()
 def _write_records(
     phases, labels, triples, anything, edge, works, doubtful, judged, words, z, shape, found,
     index, axes, triple, status, signs,
@@ -210,7 +211,7 @@ def _write_records(
     return found
 
 
-@njit(**JIT)
+@compiled()
 def _sense(phases, z, y, x, axis, a, b, c):
     """Return the sense in which a, b, c follow each other around an edge: 1, -1, or 0 for a, b, a, c."""
     place = phases[0] + z * phases[1] + y * phases[2] + x * phases[3]
@@ -228,7 +229,7 @@ def _sense(phases, z, y, x, axis, a, b, c):
 # ---------------------------------------------------------------------------- from a list to lengths
 
 
-@njit(**JIT)
+@compiled()
 def _measure_slab(
     index, axes, triple, signs, own_length, edge_length, begin, end,
     first, last, shape, n_triples, spacing, weights,
@@ -262,7 +263,7 @@ def _measure_slab(
         i = stop
 
 
-@njit(**JIT)
+@compiled()
 def _corner(index, shape, low, strides):
     """Return the place of the upper end of an edge, (z + 1, y + 1, x + 1) for voxel (z, y, x)."""
     x = index % shape[2]
@@ -271,13 +272,13 @@ def _corner(index, shape, low, strides):
     return (z + 1 - low) * strides[0] + (y + 1) * strides[1] + x + 1
 
 
-@njit(**JIT)
+@compiled()
 def _is_within(index, low, high, shape):
     plane = np.int64(shape[1]) * shape[2]
     return index >= low * plane and index < high * plane
 
 
-@njit(**JIT)
+@compiled()
 def _mark_corners(index, axes, triple, t, shape, low, high, strides, occupied, ranks):
     """Mark the corners that edges of a triple end at, and number them in raster order."""
     for i in range(len(occupied)):
@@ -295,13 +296,13 @@ def _mark_corners(index, axes, triple, t, shape, low, high, strides, occupied, r
     return total
 
 
-@njit(**JIT)
+@compiled()
 def _rank(corner, occupied, ranks):
     below = (np.uint64(1) << np.uint64(corner & 63)) - np.uint64(1)
     return ranks[corner >> 6] + popcount(occupied[corner >> 6] & below)
 
 
-@njit(**JIT)
+@compiled()
 def _link_corners(
     index, axes, triple, signs, t, shape, low, high, strides, occupied, ranks, neighbours, senses
 ):  # fmt: skip
@@ -332,7 +333,7 @@ def _link_corners(
             corner += 1
 
 
-@njit(**JIT)
+@compiled()
 def _measure_triple(
     index, axes, triple, signs, own_length, begin, end, t, shape, low, strides, occupied, ranks,
     neighbours, senses, spacing, weights,
@@ -356,7 +357,7 @@ def _measure_triple(
         own_length[i] = spacing[axes[i]] * (signs[i] * along / size if size > 0.0 else 1.0)
 
 
-@njit(**JIT)
+@compiled()
 def _current(upper, axis, stamp, leaping, neighbours, senses, seen, queue, weights):
     """Sum the directed edges a few steps from one, the near ones with more weight.
 

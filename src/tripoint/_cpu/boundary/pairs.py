@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from numba import njit
+
+from tripoint._cpu.compiled import compiled
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -132,7 +133,7 @@ def _joined(parts: list[PairCounts]) -> PairCounts:
     return PairCounts(keys, rows)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _sum_pairs(order, keys, rows, n_regions, factors):
     lanes, radii = rows.view(np.int32), rows.view(np.float32)
     # First how many pairs there are, then their sums: nothing is made that does not come back.
@@ -173,7 +174,7 @@ def _sum_pairs(order, keys, rows, n_regions, factors):
     return source, target, faces, position, area, radius, surface_area
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _count_box(regions, distance, phases, bounds, areas):
     """Count every pair whose lowest voxel lies within the bounds; keys and rows of the pairs."""
     z0, z1, y0, y1, x0, x1 = bounds
@@ -245,7 +246,7 @@ def _count_box(regions, distance, phases, bounds, areas):
     return keys[:n].copy(), rows[:n].copy()
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _load(regions, z, y0, x0, plane):
     """Copy a tile of one slice, one voxel wider on every side, with OUTSIDE beyond the volume."""
     nz, ny, nx = regions.shape
@@ -262,7 +263,7 @@ def _load(regions, z, y0, x0, plane):
 
 
 # The two loops below have no branch, so that the compiler turns them into vector instructions.
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _differs_13(here, beside, up_left, up, up_right, out):
     """Not 0 where a voxel of a row differs from any of its 13 forward neighbours."""
     for x in range(out.size):
@@ -276,14 +277,14 @@ def _differs_13(here, beside, up_left, up, up_right, out):
         )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _differs_3(here, beside, up, out):
     for x in range(out.size):
         c = here[x + 1]
         out[x] = (here[x + 2] ^ c) | (beside[x + 1] ^ c) | (up[x + 1] ^ c)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _others(near, own):
     """Lanes, as bits, whose neighbour is another region, 0 included."""
     bits = np.int32(0)
@@ -292,7 +293,7 @@ def _others(near, own):
     return bits
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _equal(near, region):
     bits = np.int32(0)
     for d in range(13):
@@ -300,7 +301,7 @@ def _equal(near, region):
     return bits
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _widest(distance, phases, z, y, x, same):
     """Return the largest min(d_p, d_q) over those of a voxel's three faces that lie within one phase."""
     own, widest = distance[z, y, x], np.float32(0)
@@ -312,7 +313,7 @@ def _widest(distance, phases, z, y, x, same):
     return widest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _find(table, keys, key):
     """Return the place of a key in the open-addressing table, or the free place where it belongs."""
     mask = np.int64(table.size - 1)
@@ -323,7 +324,7 @@ def _find(table, keys, key):
     return place
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _enlarge(table, keys, rows):
     n = keys.size
     more_keys, more_rows = np.empty(2 * n, np.int64), np.zeros((2 * n, ROW), np.int64)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from tripoint._cpu.boundary.bits import JIT, memory, on_threads, pack, popcount, slabs, spread
+from tripoint._cpu.boundary.bits import memory, on_threads, pack, popcount, slabs, spread
 from tripoint._cpu.boundary.edges import find_edges
+from tripoint._cpu.compiled import compiled
 
 CHUNK = 256
 """Words treated at a time, so that the bit planes at work stay in the first-level cache."""
@@ -152,7 +152,7 @@ def _owners(shape, box) -> np.ndarray:
 # ---------------------------------------------------------------------------- the pass
 
 
-@njit(**JIT)
+@compiled()
 def _scan_slab(
     phases, access, shape, first, last, box, labels, bits, derived, pairs, routes, triples, needs, mask,
     edges, total, transitions, connected, marks,
@@ -194,7 +194,7 @@ def _scan_slab(
         here, above = above, here
 
 
-@njit(**JIT)
+@compiled()
 def _count_transitions(here, above, pairs, routes, mask, start, stop, words, found, transitions, connected):
     """Count pairs of voxels (p, p + d) of two phases along the 13 directions, p owning them."""
     own = mask[start:stop]
@@ -222,7 +222,7 @@ def _count_transitions(here, above, pairs, routes, mask, start, stop, words, fou
                     connected[routes[k, 0], d] += popcount(found[i] & own[i])
 
 
-@njit(**JIT)
+@compiled()
 def _step(d):
     """Return direction d, in the order of ``tripoint.boundary.crofton.DIRECTIONS``."""
     if d == 0:
@@ -240,7 +240,7 @@ def _step(d):
     return 1, 1 if d < 11 else -1, 1 if d % 2 == 1 else -1
 
 
-@njit(**JIT)
+@compiled()
 def _count_pair(a, b, near_a, near_b, own, start, shift, dx):
     n = len(own)
     a, b = a[start : start + n], b[start : start + n]
@@ -264,7 +264,7 @@ def _count_pair(a, b, near_a, near_b, own, start, shift, dx):
     return count
 
 
-@njit(**JIT)
+@compiled()
 def _find_pair(a, b, near_a, near_b, start, shift, dx, found):
     one, most = np.uint64(1), np.uint64(63)
     for i in range(len(found)):
@@ -278,7 +278,7 @@ def _find_pair(a, b, near_a, near_b, start, shift, dx, found):
         found[i] |= (a[start + i] & to_b) | (b[start + i] & to_a)
 
 
-@njit(**JIT)
+@compiled()
 def _touch(meeting, words, rising, touched):
     """OR into touched the voxels of a plane that touch its edges or those of the plane below (rising)."""
     along_z, along_y, along_x = meeting[0], meeting[1], meeting[2]
@@ -293,13 +293,13 @@ def _touch(meeting, words, rising, touched):
     _or_before(along_z[first - words - 1 :], touched[first : first + n])
 
 
-@njit(**JIT)
+@compiled()
 def _or_into(bits, into):
     for i in range(len(into)):
         into[i] |= bits[i]
 
 
-@njit(**JIT)
+@compiled()
 def _or_before(bits, into):
     """OR bits, which start one word earlier, and the same moved up by one voxel."""
     one, most = np.uint64(1), np.uint64(63)
@@ -307,7 +307,7 @@ def _or_before(bits, into):
         into[i] |= bits[i + 1] | (bits[i + 1] << one) | (bits[i] >> most)
 
 
-@njit(**JIT)
+@compiled()
 def _write_marks(touched, z, box, words, row, marks):
     """Write 1 dead, 2 unknown, 3 active per voxel; without access every edge is 1."""
     y0, x0, x1 = box[1, 0], box[2, 0], box[2, 1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from tripoint._cpu.compiled import compiled
 
 ACTIVE = 2  # status of an edge that every carrier reaches
 
@@ -26,7 +27,7 @@ def junctions(regions, phases, edges, triples):
     return {"rows": rows[order], "lengths": lengths[order], "counts": counts[order]}
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _sum_triples(regions, phases, index, axis, triple, status, edge_length, triples):
     """Add every edge to its region triples, in the order of the edges: one thread, one order of sums."""
     rows, table = np.empty((1024, 4), np.int32), np.full(4096, -1, np.int32)
@@ -79,7 +80,7 @@ def _sum_triples(regions, phases, index, axis, triple, status, edge_length, trip
     return rows[:n], lengths[:n], counts[:n]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _region_triples(regions, phases, triples, junction, found, k):
     """Append the distinct triples of regions, of the phases of a junction, among four voxels."""
     first = k
@@ -104,7 +105,7 @@ def _region_triples(regions, phases, triples, junction, found, k):
     return k
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _find_row(table, rows, row):
     """Return the place of a row in the open-addressing table, or the free place where it belongs."""
     mask = np.int64(table.size - 1)
@@ -121,7 +122,7 @@ def _find_row(table, rows, row):
     return place
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _enlarge_rows(table, rows, lengths, counts):
     n = len(rows)
     more_rows = np.empty((2 * n, 4), np.int32)

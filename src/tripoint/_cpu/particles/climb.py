@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
+
+from tripoint._cpu.compiled import compiled
 
 SUMMIT = np.uint8(13)  # direction code of a voxel that stays: code = 9 (dz + 1) + 3 (dy + 1) + (dx + 1)
 NONE = np.uint8(255)  # voxels that do not climb
@@ -70,7 +72,7 @@ def _steps(shape):
     return ((dz - 1) * shape[1] + (dy - 1)) * np.int64(shape[2]) + (dx - 1)
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _smooth(phases, distance, unit, integer, borders, heights):
     """Write the heights: distances in 1/256 voxel times the weights 1-2-1 along each axis, 64 in all.
 
@@ -108,7 +110,7 @@ def _smooth(phases, distance, unit, integer, borders, heights):
                 _copy(total, heights[z, y])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _convert(distance, unit, integer, fixed):
     """Write a row of distances in 1/256 voxel, by way of integer squares where the spacing is isotropic."""
     last = distance.size - 1
@@ -121,20 +123,20 @@ def _convert(distance, unit, integer, fixed):
     fixed[last + 2] = fixed[last + 1]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _copy(source, target):
     """Copy a row; assigning slices of unknown length would compile for seconds."""
     for x in range(source.size):
         target[x] = source[x]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _add(fixed, neighbour, label, weight, total):
     for x in range(total.size):
         total[x] += weight * (fixed[x] if neighbour[x] == label[x] else np.int32(-256))
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _steepest(phases, heights, climbing, members, slopes, borders, codes):
     """Write the direction code of every voxel."""
     nz, ny, nx = phases.shape
@@ -174,7 +176,7 @@ def _steepest(phases, heights, climbing, members, slopes, borders, codes):
                     codes[z, y, x] = code
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _rise(neighbour, neighbour_label, label, code, top, top_code):
     """Keep the highest neighbour of one kind of step; of equal ones the first, of the smallest index."""
     for x in range(top.size):
@@ -183,7 +185,7 @@ def _rise(neighbour, neighbour_label, label, code, top, top_code):
         top_code[x] = code if higher else top_code[x]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _steeper(top, top_code, here, slope, best, best_top, best_code):
     """Keep the steepest kind of step; ties by higher neighbour, then by smaller index."""
     for x in range(top.size):
@@ -195,7 +197,7 @@ def _steeper(top, top_code, here, slope, best, best_top, best_code):
         best_code[x] = top_code[x] if better else best_code[x]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _level(phases, heights, z, y, x):
     """Return the code of the first neighbour as high as a voxel and before it in raster order, or 13."""
     for code in range(13):
@@ -207,7 +209,7 @@ def _level(phases, heights, z, y, x):
     return 13
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _count_summits(codes, first):
     for z in prange(codes.shape[0]):
         count = 0
@@ -217,7 +219,7 @@ def _count_summits(codes, first):
         first[z + 1] = count
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _place_summits(codes, phases, distance, fixed, first, labels, summits, heights):
     """Give summits their numbers in raster order, voxels that do not climb their fixed label, others 0."""
     for z in prange(codes.shape[0]):
@@ -236,7 +238,7 @@ def _place_summits(codes, phases, distance, fixed, first, labels, summits, heigh
                     labels[z, y, x] = 0
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _follow(codes, steps, labels):
     """Give every voxel the label of the summit it reaches.
 

@@ -7,8 +7,9 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from numba import get_num_threads, njit
+from numba import get_num_threads
 
+from tripoint._cpu.compiled import compiled
 from tripoint._cpu.particles.climb import units
 
 NEIGHBOURS = np.array(
@@ -56,7 +57,7 @@ def _saddles(labels, phases, distance, borders):
     return keys >> 32, keys & 0xFFFFFFFF, saddles
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _scan_slab(labels, phases, distance, neighbours, begin, end):
     """Return the keys (lower basin · 2³² + higher basin) and highest saddles of the pairs seen in a slab."""
     nz, ny, nx = labels.shape
@@ -100,13 +101,13 @@ def _scan_slab(labels, phases, distance, neighbours, begin, end):
     return keys[filled], saddles[filled]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _differ(label, neighbour_label, phase, neighbour_phase, meets):
     for x in range(meets.size):
         meets[x] |= (label[x] != neighbour_label[x]) & (phase[x] == neighbour_phase[x])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _slot(keys, key):
     """Return where a key is, or the free place where it belongs."""
     mask = keys.size - 1
@@ -116,7 +117,7 @@ def _slot(keys, key):
     return slot
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _grow(keys, saddles):
     new_keys = np.zeros(2 * keys.size, np.int64)
     new_saddles = np.zeros(2 * keys.size, np.float32)
@@ -128,7 +129,7 @@ def _grow(keys, saddles):
     return new_keys, new_saddles
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _union(low, high, necks, radii, ratio):
     """Merge along the saddles from the highest down, wherever the lower of two summits is near its saddle."""
     into = np.arange(radii.size)
@@ -145,7 +146,7 @@ def _union(low, high, necks, radii, ratio):
     return into
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _root(into, basin):
     while into[basin] != basin:
         into[basin] = into[into[basin]]

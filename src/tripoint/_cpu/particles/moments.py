@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
+
+from tripoint._cpu.compiled import compiled
 
 AXES = ("z", "y", "x")
 BYTES_PER_REGION = 10 * 8 + 6 * 4 + 4
@@ -94,7 +96,7 @@ def _accumulate(regions, phases, distance):
     return sums[0, 1:], box[0, 1:], inscribed[0, 1:], label[1:]
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _sum_slabs(regions, phases, distance, borders, sums, box, inscribed, label):
     """Add up runs along x: count, Σz Σy Σx, Σzz Σyy Σxx, Σzy Σzx Σyx; and extend boxes and maxima."""
     nx = regions.shape[2]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from tripoint._cpu.compiled import compiled
 
 
 def split(labels, into, borders):
@@ -24,7 +26,7 @@ def split(labels, into, borders):
     return count
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _count_runs(labels, into, first):
     planes, rows, columns = labels.shape
     for z in prange(planes):
@@ -42,7 +44,7 @@ def _count_runs(labels, into, first):
             first[np.int64(z) * rows + y + 1] = runs
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _join_rows(labels, first, borders, parents):
     """Join the runs of a slab; a slab's runs only ever point to runs of the same slab."""
     rows = labels.shape[1]
@@ -56,7 +58,7 @@ def _join_rows(labels, first, borders, parents):
                     _join(labels[z - 1, y], labels[z, y], first[here - rows], first[here], parents)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _join_slabs(labels, first, borders, parents):
     rows = labels.shape[1]
     for z in borders[1:-1]:
@@ -65,7 +67,7 @@ def _join_slabs(labels, first, borders, parents):
             _join(labels[z - 1, y], labels[z, y], first[here - rows], first[here], parents)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _join(row_a, row_b, first_a, first_b, parents):
     """Join the runs of two neighbouring rows where their labels are equal."""
     run_a, run_b = first_a - 1, first_b - 1
@@ -80,7 +82,7 @@ def _join(row_a, row_b, first_a, first_b, parents):
         previous_a, previous_b = a, b
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _unite(parents, a, b):
     """Join two runs under the earlier of their roots, so that a parent never comes after its child."""
     while parents[a] != a:
@@ -95,7 +97,7 @@ def _unite(parents, a, b):
         parents[a] = b
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _number(parents):
     """Replace parents by −number of the piece; the root of a piece is its first run in raster order."""
     count = 0
@@ -108,7 +110,7 @@ def _number(parents):
     return count
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled(parallel=True)
 def _write(labels, first, pieces):
     planes, rows, columns = labels.shape
     for z in prange(planes):
