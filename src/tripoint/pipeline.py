@@ -87,6 +87,7 @@ def analyze(
         scan = boundary.scan(phases, spacing, materials.junction_labels, access=voxels.access)
     with record.step("junction length"):
         edges = boundary.junction_edges(phases, spacing, materials.junction_labels, access=voxels.access)
+        scan = scan.with_edges(edges)
     del voxels.access
     with record.step("representativity"):
         intervals = representativity.measure(phases, spacing, materials, scan, edges, subvolumes)
@@ -110,7 +111,7 @@ def analyze(
     return Result(
         sample=sample,
         graph=built,
-        summary=summary.summarize(sample, scan, edges, voxels, intervals, built, record),
+        summary=summary.summarize(sample, scan, voxels, intervals, built, record),
         regions=regions,
         junction_map=scan.junction_map,
     )

@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from tripoint._version import __version__
-from tripoint.boundary import BoundaryScan, Junction, JunctionEdges
+from tripoint.boundary import BoundaryScan, Interface, Junction
 from tripoint.graph import Graph
 from tripoint.io.tables import plain
 from tripoint.percolation import Percolation, PhasePercolation, utilization
@@ -33,36 +31,24 @@ COARSE = 6.0
 def summarize(
     sample: Sample,
     scan: BoundaryScan,
-    edges: JunctionEdges,
     voxels: Percolation,
     intervals: Representativity,
     graph: Graph,
     record: RunRecord,
 ) -> dict[str, Any]:
-    """Gather every figure of a result in the form of ``summary.json``."""
+    """Gather every figure of a result in the form of ``summary.json``.
+
+    Lengths are those of ``scan``: give it ``with_edges``, or they are worked out a second time.
+    """
     names = {phase.label: phase.name for phase in sample.materials.phases}
     counts = _counts(graph, names)
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "tripoint": __version__,
         "sample": _sample(sample, counts),
-        "junctions": [
-            _junction(junction, edges, index, names, sample.volume)
-            for index, junction in enumerate(scan.junctions)
-        ],
-        "junctions_total": _junctions_total(scan, edges, sample.volume),
-        "interfaces": [
-            {
-                "phases": [names[label] for label in interface.phases],
-                "faces": list(interface.faces),
-                "area": interface.area,
-                "specific_area": interface.area / sample.volume,
-                "active_specific_area": (
-                    None if interface.active_area is None else interface.active_area / sample.volume
-                ),
-            }
-            for interface in scan.interfaces
-        ],
+        "junctions": [_junction(junction, names) for junction in scan.junctions],
+        "junctions_total": _junctions_total(scan.junctions_total),
+        "interfaces": [_interface(interface, names) for interface in scan.interfaces],
         "active_area": _active_area(scan, sample),
         "percolation": {name: _percolation(phase) for name, phase in voxels.phases.items()},
         "carriers": {carrier: _percolation(network) for carrier, network in voxels.carriers.items()},
@@ -114,27 +100,35 @@ def _sample(sample: Sample, counts: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _junction(
-    junction: Junction, edges: JunctionEdges, index: int, names: dict[int, str], volume: float
-) -> dict[str, Any]:
-    own = edges.triple == index
-    status, lengths = edges.status[own], edges.own_length[own]
-    length = float(lengths.sum(dtype=np.float64))
-    dead, unknown, active = (float(lengths[status == s].sum(dtype=np.float64)) for s in range(3))
+def _junction(junction: Junction, names: dict[int, str]) -> dict[str, Any]:
     return {
         "phases": [names[label] for label in junction.phases],
         "edges": list(junction.edges),
         "raw_length": junction.raw_length,
-        "length": length,
-        "raw_density": junction.raw_length / volume,
-        "density": length / volume,
+        "length": junction.length,
+        "raw_density": junction.raw_density,
+        "density": junction.density,
         "active_edges": _listed(junction.active_edges),
         "unknown_edges": _listed(junction.unknown_edges),
         "dead_edges": _listed(junction.dead_edges),
-        "active_length": active,
-        "unknown_length": unknown,
-        "dead_length": dead,
-        "active_density": active / volume,
+        "active_length": junction.active_length,
+        "unknown_length": junction.unknown_length,
+        "dead_length": junction.dead_length,
+        "active_density": junction.active_density,
+    }
+
+
+def _junctions_total(total: Junction) -> dict[str, Any]:
+    """Figures over distinct edges: one that belongs to several triples counts once, with its best status."""
+    return {
+        "edges": list(total.edges),
+        "length": total.length,
+        "density": total.density,
+        "active_edges": _listed(total.active_edges),
+        "unknown_edges": _listed(total.unknown_edges),
+        "dead_edges": _listed(total.dead_edges),
+        "active_length": total.active_length,
+        "active_density": total.active_density,
     }
 
 
@@ -142,12 +136,14 @@ def _listed(edges: tuple[int, int, int] | None) -> list[int] | None:
     return None if edges is None else list(edges)
 
 
-def _junctions_total(scan: BoundaryScan, edges: JunctionEdges, volume: float) -> dict[str, Any]:
-    """Sum over distinct lattice edges: a four-phase ring that belongs to several triples counts once."""
-    first = np.ones(len(edges), bool)
-    first[1:] = (np.diff(edges.index) != 0) | (np.diff(edges.axis.astype(np.int8)) != 0)
-    length = float(edges.edge_length[first].sum(dtype=np.float64))
-    return {"edges": list(scan.junctions_total.edges), "length": length, "density": length / volume}
+def _interface(interface: Interface, names: dict[int, str]) -> dict[str, Any]:
+    return {
+        "phases": [names[label] for label in interface.phases],
+        "faces": list(interface.faces),
+        "area": interface.area,
+        "specific_area": interface.specific_area,
+        "active_specific_area": interface.active_specific_area,
+    }
 
 
 def _active_area(scan: BoundaryScan, sample: Sample) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tripoint.report.tables import parts, spanning
+from tripoint.report.tables import spanning
 from tripoint.report.wording import (
     NOTHING,
     as_float,
@@ -28,7 +28,7 @@ _AXES = ("z", "y", "x")
 def headline(result: Any) -> list[dict[str, str]]:
     """Return the four to six figures that matter: ``value``, ``unit``, ``label``, ``note``."""
     summary = result.summary
-    figures: list[dict[str, str]] = [_junction_figure(summary)]
+    figures: list[dict[str, str]] = [_junction_figure(summary, result.sample.materials.terminals)]
     for carrier, entry in summary.get("carriers", {}).items():
         face = result.sample.materials.terminals.get(carrier)
         figures.append(_carrier_figure(carrier, face, entry))
@@ -87,17 +87,16 @@ def provenance(result: Any) -> dict[str, Any]:
     }
 
 
-def _junction_figure(summary: Mapping[str, Any]) -> dict[str, str]:
-    junctions = summary.get("junctions", [])
-    if not junctions:
+def _junction_figure(summary: Mapping[str, Any], terminals: Mapping[str, str]) -> dict[str, str]:
+    """Density and active share over distinct edges; a sum over triples counts those they share twice."""
+    if not summary.get("junctions"):
         return {"value": NOTHING, "label": "TPB density", "note": "no junction: it takes three phases"}
-    total = summary.get("junctions_total", junctions[0])
-    length = sum(as_float(entry.get("length")) for entry in junctions)
-    active = sum(parts(entry)["active"] for entry in junctions)
+    total = summary.get("junctions_total", {})
+    length = as_float(total.get("length"))
     if length == 0:
         note = "the three phases meet nowhere"
-    elif math.isfinite(active / length):
-        note = f"{percent(active / length)} of it active"
+    elif terminals:
+        note = f"{percent(as_float(total.get('active_length')) / length)} of it active"
     else:
         note = "what is active needs terminals"
     return {"value": number(total.get("density")), "unit": "µm⁻²", "label": "TPB density", "note": note}
