@@ -70,6 +70,13 @@ def paint(components, values):
     return volume
 
 
+def outer_planes(components, wanted):
+    """Return copies of the outer planes in the order of ``FACES``, None where not wanted."""
+    return tuple(
+        components[face].copy() if want else None for face, want in zip(FACE_SLICES, wanted, strict=True)
+    )
+
+
 def _offsets(connectivity):
     """Return the half of the neighbourhood that lies ahead in raster order, (n, 3) int64."""
     nearness = {6: 1, 18: 2, 26: 3}[connectivity]

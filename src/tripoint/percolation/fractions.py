@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripoint.boundary.access import Access
-from tripoint.materials import FACES, Materials
+from tripoint.materials import CARRIERS, FACES, Materials
 
 AXES = ("z", "y", "x")
 
@@ -118,6 +118,21 @@ def root_faces(roots: NDArray[np.int64], faces: NDArray[np.uint8]) -> NDArray[np
     return merged[position]
 
 
+def access_bits(
+    pieces: Pieces, roots: NDArray[np.int64], labels: Sequence[int], carrier: str, terminal: str
+) -> NDArray[np.uint8]:
+    """Return the bits of one carrier, for every piece; see :class:`tripoint.boundary.Access`."""
+    bits = np.zeros(len(pieces.label), np.uint8)
+    members = pieces.of(labels)
+    faces = root_faces(roots[members], pieces.faces[members])
+    face = 1 << FACES.index(terminal)
+    c = CARRIERS.index(carrier)
+    connected = ((faces & face) != 0).astype(np.uint8) << (2 * c)
+    elsewhere = ((faces & (0b111111 ^ face)) != 0).astype(np.uint8) << (2 * c + 1)
+    bits[members] = connected | elsewhere
+    return bits
+
+
 def _notes(
     pieces: Pieces,
     phases: Mapping[str, PhasePercolation],
@@ -144,4 +159,10 @@ def _notes(
             yield (
                 f"the {carrier} network ({names}) does not percolate along {face[0]}, "
                 "the axis of its terminal"
+            )
+    for carrier in materials.carriers:
+        if carrier not in materials.terminals:
+            yield (
+                f"no terminal is set for {carrier}, so nothing is said of what is connected to it; "
+                f"set materials.terminals.{carrier}, for example to z-"
             )
