@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from scipy.stats import norm
+from scipy.stats import norm, t
 
-from tripoint import representativity
+from tripoint import Materials, boundary, representativity
+from tripoint.boundary import crofton
+
+LAYERS = Materials.load({"phases": {"below": 5, "above": 2, "wall": 9}})
 
 
 def test_boxes_tile_the_volume():
@@ -21,6 +24,78 @@ def test_interval_is_students():
     assert found.value == 4.5
     assert found.high - found.value == pytest.approx(2.3646 * np.std(values, ddof=1) / np.sqrt(8), rel=1e-4)
     assert representativity.Interval(0.0, 0.0, 0.0).relative_width == np.inf
+
+
+def test_the_wider_interval_of_64_or_8_boxes_is_taken():
+    """Scatter that larger boxes keep makes theirs wider; scatter that they even out, that of small ones."""
+    z, y, x = np.indices((4, 4, 4))
+    for values, joined in ((z // 2 + y // 2, True), ((z + y + x) % 2, False)):
+        found = representativity.interval(values.ravel().astype(float).tolist())
+        grid = values
+        if joined:
+            grid = values.reshape(2, 2, 2, 2, 2, 2).mean(axis=(1, 3, 5))
+        half = t.ppf(0.975, grid.size - 1) * grid.std(ddof=1) / np.sqrt(grid.size)
+        assert found.high - found.value == pytest.approx(half)
+        assert found.value == values.mean()
+        assert found.low == pytest.approx(found.value - half)
+
+
+def test_an_interval_ends_at_zero():
+    found = representativity.interval([0.0] * 7 + [1.0])
+    assert found.low == 0
+    assert found.high > 2 * found.value
+
+
+@pytest.mark.parametrize(
+    ("shape", "divisions", "subvolumes"),
+    [
+        ((64, 64, 66), 4, 64),
+        ((63, 64, 64), 4, 8),
+        ((48, 50, 49), 3, 27),
+        ((32, 80, 80), 4, 8),
+        ((31, 80, 80), 4, 0),
+        ((32, 32, 32), 1, 0),
+        ((32, 32, 32), 0, 0),
+    ],
+)
+def test_boxes_have_16_voxels_along_each_axis(shape, divisions, subvolumes):
+    phases = np.full(shape, 5, np.uint8)
+    found = measure(phases, divisions=divisions)
+    assert found.subvolumes == subvolumes
+    assert bool(found.volume_fraction) == bool(subvolumes)
+    assert found.to_mapping()["subvolumes"] == subvolumes
+
+
+def test_a_layer_before_a_wall_by_hand():
+    """Eight boxes of 32³ voxels, the values of each worked out; x runs fastest over the boxes."""
+    phases = np.full((64, 64, 64), 5, np.uint8)
+    phases[:16] = 2
+    phases[:, :, 48:] = 9
+    spacing = (0.5, 0.25, 1.0)
+    found = measure(phases, spacing, divisions=2).to_mapping()
+    upper, wall = np.array([0.5, 0.25, 0.5, 0.25, 0, 0, 0, 0]), np.array([0, 0.5] * 4)
+    assert found["volume_fraction"] == {
+        "below": student(1 - upper - wall),
+        "above": student(upper),
+        "wall": student(wall),
+    }
+    # the three meet at z = 16, x = 48: in two of the boxes, 32 voxels of 0.25 µm along y
+    box_volume = 32**3 * 0.125
+    density = np.array([0, 1, 0, 1, 0, 0, 0, 0]) * 32 * 0.25 / box_volume
+    assert found["tpb_density"] == {"below|above|wall": student(density)}
+
+    def pairs(ys, xs):
+        """Steps from z = 15 to z = 16 that stay in the volume and off the wall, by direction."""
+        return [
+            dz * sum(0 <= y + dy < 64 for y in ys) * sum(0 <= x + dx < 48 for x in xs)
+            for dz, dy, dx in crofton.DIRECTIONS.tolist()
+        ]
+
+    near, far = range(32), range(32, 64)
+    counts = [pairs(ys, xs) for ys in (near, far) for xs in (range(32), range(32, 48))]
+    area = np.append(crofton.area(counts, spacing), [0] * 4)
+    assert found["specific_area"]["above|below"] == student(area / box_volume)
+    assert set(found["specific_area"]) == {"above|below", "above|wall", "below|wall"}
 
 
 def test_coverage_of_the_true_mean():
@@ -39,3 +114,16 @@ def test_coverage_of_the_true_mean():
         found = representativity.interval(fractions)
         held += found.low <= 0.3 <= found.high
     assert 52 <= held <= 60
+
+
+def measure(phases, spacing=(1.0, 1.0, 1.0), divisions=4):
+    whole = boundary.scan(phases, spacing, LAYERS.junction_labels)
+    edges = boundary.junction_edges(phases, spacing, LAYERS.junction_labels)
+    return representativity.measure(phases, spacing, LAYERS, whole, edges, divisions)
+
+
+def student(values):
+    """Return the interval of eight values."""
+    half = t.ppf(0.975, 7) * np.std(values, ddof=1) / np.sqrt(8)
+    mean = np.mean(values)
+    return pytest.approx({"value": mean, "low": max(0, mean - half), "high": mean + half})
