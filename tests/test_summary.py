@@ -200,6 +200,16 @@ def test_junctions_total_is_no_sum(summary):
     }
 
 
+def test_lengths_are_worked_out_once(sample, monkeypatch):
+    """The scan is given the edges that the junctions of the graph need anyway."""
+
+    def again(*_, **__):
+        pytest.fail("the edges are listed a second time")
+
+    monkeypatch.setattr("tripoint.boundary.length.junction_edges", again)
+    assert tripoint.analyze(sample).summary["junctions_total"]["length"] > 0
+
+
 def test_interfaces(sample, summary):
     volume = sample.volume
     ions = connected(sample.phases, (ELECTROLYTE,), -8)
