@@ -1,7 +1,9 @@
 """Separation against its written rule, known packings and SNOW; descriptors against scikit-image."""
 
 import inspect
+from functools import reduce
 from itertools import product
+from operator import add
 
 import cc3d
 import numba
@@ -14,13 +16,14 @@ from skimage.measure import regionprops_table
 from sklearn.metrics import adjusted_rand_score
 
 import packings
-from strategies import phase_volumes
+from strategies import partitions, phase_volumes
 from tripoint import distance, particles
 from tripoint.errors import InputError
 
 SPACINGS = ((1.0, 1.0, 1.0), (0.398, 0.398, 0.398), (1.0, 2.0, 0.7))
 OFFSETS = [offset for offset in product((-1, 0, 1), repeat=3) if offset != (0, 0, 0)]
 SMALL = (72, 72, 72)
+LABELS = (0, 128, 255)
 
 
 def composite(shape=(40, 44, 48), seed=0, scale=2.0, labels=(0, 128, 255)):
@@ -446,6 +449,49 @@ def test_descriptors_do_not_depend_on_threads():
     finally:
         numba.set_num_threads(threads)
     assert expected.equals(found)
+
+
+def sums_of(volumes, box):
+    block = [volume[tuple(slice(*pair) for pair in box)] for volume in volumes]
+    return particles.measure(*block, origin=[begin for begin, _ in box], shape=volumes[0].shape)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), phases=phase_volumes(LABELS, largest=9), gaps=st.booleans())
+def test_descriptors_of_blocks_add_up_to_those_of_the_whole(data, phases, gaps):
+    rng = np.random.default_rng(0)
+    to_wall = rng.uniform(1, 2, phases.shape).astype(np.float32)
+    regions = particles.separate(phases)
+    if gaps:  # numbers without voxels, some of them the first
+        regions = np.where(rng.random(phases.shape) < 0.2, regions * 3, 0).astype(np.int32)
+    names = {0: "pore", 128: "solid"}
+    expected = particles.describe(regions, phases, 0.3, to_wall, names=names)
+    boxes = data.draw(partitions(phases.shape, most=10))
+    parts = [sums_of((regions, phases, to_wall), box) for box in boxes]
+    cut = data.draw(st.integers(1, len(parts)))
+    left, right = parts[:cut], parts[cut:]
+    whole = reduce(add, left)
+    if right:
+        whole = reduce(add, right) + whole
+    assert whole.boxes == (tuple((0, n) for n in phases.shape),)
+    assert expected.equals(whole.table(0.3, names=names))
+    assert expected.dtypes.equals(whole.table(0.3, names=names).dtypes)
+
+
+def test_sums_that_cannot_be_added_or_tabled_are_explained():
+    phases = composite((6, 7, 8))
+    volumes = particles.separate(phases), phases, distance.transform(phases)
+    low, high = (((a, b), (0, 7), (0, 8)) for a, b in ((0, 4), (4, 6)))
+    part = sums_of(volumes, low)
+    with pytest.raises(InputError, match="224 of the 336 voxels"):
+        part.table(1)
+    with pytest.raises(InputError, match="overlap"):
+        part + sums_of(volumes, ((3, 6), (0, 7), (0, 8)))
+    with pytest.raises(InputError, match="shapes"):
+        part + particles.measure(*volumes, shape=(6, 7, 9))
+    with pytest.raises(InputError, match="not inside"):
+        particles.measure(*volumes, origin=(1, 0, 0), shape=phases.shape)
+    assert len((part + sums_of(volumes, high)).table(1)) == volumes[0].max()
 
 
 def test_sphericity():

@@ -8,8 +8,6 @@ and each part keeps the components on its outer planes until what lies beyond th
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +18,7 @@ from array_api_compat import is_cupy_array
 from numpy.typing import NDArray
 
 from tripoint import _cpu, _cuda
+from tripoint.blocks import Shape, check_filled, place
 from tripoint.boundary.access import Access
 from tripoint.errors import InputError
 from tripoint.materials import CARRIERS, Materials
@@ -31,7 +30,7 @@ from tripoint.percolation.fractions import (
     of_pieces,
     summarize,
 )
-from tripoint.percolation.seams import Block, Numbers, Shape, open_planes, place, seams
+from tripoint.percolation.seams import Block, Numbers, open_planes, seams
 from tripoint.sample import check_phases
 
 
@@ -146,7 +145,7 @@ def paint(block: Any, whole: Part, *, origin: Sequence[int] = (0, 0, 0)) -> Acce
     """
     networks, bits = whole.networks, whole.access_bits
     check_phases(block)
-    box = place(origin, block.shape, whole.shape)
+    box, _ = place(origin, block.shape, whole.shape)
     image, *table = implementation(block).label_components(block, whole.labels, whole.connectivity)
     members = [known.members for known in whole.blocks if known.box == box]
     if not members or len(members[0]) != len(table[0]):
@@ -170,9 +169,7 @@ def label_block(
     if connectivity not in (6, 18, 26):
         message = f"connectivity is {connectivity!r}; expected 6 (faces), 18 (and edges) or 26 (and corners)"
         raise InputError(message)
-    ends = tuple(o + n for o, n in zip(origin, block.shape, strict=False))
-    whole: Any = ends if shape is None else tuple(operator.index(n) for n in shape)
-    box = place(origin, block.shape, whole)
+    box, whole = place(origin, block.shape, shape)
     known = materials if isinstance(materials, Materials) else None
     labels: tuple[int, ...] = tuple(range(256))
     if known is not None:
@@ -220,11 +217,6 @@ class Part:
     pieces: Pieces = field(repr=False)
     roots: Numbers = field(repr=False)
     blocks: tuple[Block, ...] = field(repr=False)
-
-    @property
-    def voxels(self) -> int:
-        """Number of voxels of the blocks."""
-        return sum(math.prod(end - begin for begin, end in block.box) for block in self.blocks)
 
     @property
     def conducted(self) -> NDArray[np.uint8]:
@@ -283,12 +275,7 @@ class Part:
         return bits
 
     def _check_whole(self, conductors: bool = False) -> Any:
-        if self.voxels < math.prod(self.shape):
-            message = (
-                f"the blocks hold {self.voxels} of the {math.prod(self.shape)} voxels of a volume of shape "
-                f"{self.shape}; merge the parts of all blocks first"
-            )
-            raise InputError(message)
+        check_filled([block.box for block in self.blocks], self.shape)
         if conductors and self.materials is None:
             message = "blocks were scanned with labels alone; give scan the materials to ask for carriers"
             raise InputError(message)

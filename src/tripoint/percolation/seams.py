@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tripoint.blocks import Box, Shape
 from tripoint.errors import InputError
 
 Numbers = NDArray[np.int64]
-Box = tuple[tuple[int, int], ...]
-Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -30,20 +28,6 @@ class Block:
     box: Box
     members: Numbers
     planes: tuple[Any, ...]
-
-
-def place(origin: Sequence[int], size: Sequence[int], shape: Sequence[int]) -> Box:
-    """Return the box of a block, or say that it is not inside the volume."""
-    begins, ends = list(origin), list(shape)
-    box = tuple((operator.index(o), operator.index(o) + n) for o, n in zip(begins, size, strict=False))
-    fits = len(box) == len(begins) == len(ends) == 3
-    if not fits or any(begin < 0 or end > n for (begin, end), n in zip(box, ends, strict=True)):
-        message = (
-            f"a block of shape {tuple(size)} at {tuple(origin)} is not inside the volume of shape "
-            f"{tuple(shape)}; give origin and shape as (z, y, x) in voxels"
-        )
-        raise InputError(message)
-    return box
 
 
 def seams(blocks: Sequence[Block], of_part: Numbers, connectivity: int) -> Iterable[tuple[Any, ...]]:

@@ -6,9 +6,9 @@ import numpy as np
 
 from tripoint._cpu.distance import transform
 from tripoint._cpu.particles import climb, merge, pieces
-from tripoint._cpu.particles.moments import describe
+from tripoint._cpu.particles.moments import measure
 
-__all__ = ["describe", "separate"]
+__all__ = ["measure", "separate"]
 
 
 def separate(phases, spacing, labels, neck_ratio, components, distance):

@@ -1,9 +1,9 @@
-"""Distances become particles: region labels, and what each region is like."""
+"""Distances become particles: phases are cut at their necks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from array_api_compat import is_cupy_array
@@ -11,9 +11,6 @@ from array_api_compat import is_cupy_array
 from tripoint import _cpu, _cuda
 from tripoint.errors import InputError
 from tripoint.sample import check_phases, check_spacing
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def separate(
@@ -109,95 +106,11 @@ def separate(
         )
         raise InputError(message)
     if distance is not None:
-        _check_distance(distance, phases)
+        check_distance(distance, phases)
     import tripoint._cpu.particles  # noqa: F401  numba is slow to import: only when it is needed
 
     implementation = _cuda if is_cupy_array(phases) else _cpu
     return implementation.particles.separate(phases, spacing, chosen, float(neck_ratio), whole, distance)
-
-
-def describe(
-    regions: Any,
-    phases: Any,
-    spacing: Any,
-    distance: Any,
-    *,
-    min_voxels: int = 8,
-    names: Mapping[int, str] | None = None,
-) -> pd.DataFrame:
-    """Return size, place and shape of every region, a row per region.
-
-    Parameters
-    ----------
-    regions : (z, y, x) int32
-        Label image, 0 = no region, 1..N.
-    phases : (z, y, x) uint8
-        Label volume; every region is of one phase.
-    spacing : (z, y, x)
-        Voxel size, µm.
-    distance : (z, y, x) float32
-        What :func:`tripoint.distance.transform` returns, µm.
-    min_voxels : int
-        Regions of fewer voxels are flagged as fragments.
-    names : mapping of int to str, optional
-        Names of the phases, for the column ``phase``; without it that column is left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``node`` (the region), ``phase``, ``label``, ``voxels``, ``volume`` (µm³), ``centroid_z/y/x`` (µm
-        from the volume's corner, a voxel's centre being (i + ½) · spacing), ``bbox_z_min`` … ``bbox_x_max``
-        (voxels, half open), ``equivalent_diameter`` (of the sphere of the same volume, µm),
-        ``axis_major/middle/minor_length`` (of the ellipsoid with the same second moments, µm, as in
-        scikit-image: √20 · standard deviation), ``aspect_ratio`` (major / minor; NaN for regions one voxel
-        thick, which have no minor axis), ``inscribed_radius`` (largest distance, µm), ``touches_z_min`` …
-        ``touches_x_max``, ``touches_border``, ``cut_area`` (along the volume's border, µm²), ``fragment``.
-        A number in 1..N without voxels has a row of zeros.
-
-    Raises
-    ------
-    InputError
-        Arrays of different shapes or of other types, a spacing that is not three positive numbers.
-
-    Notes
-    -----
-    One pass over the voxels.  Sums are exact integers, so that no number of threads changes a result.
-    Memory: 108 bytes per region and thread, with as many threads as keep this under 2 bytes per voxel.
-    """
-    spacing = check_spacing(spacing)
-    check_phases(phases)
-    _check_distance(distance, phases)
-    if regions.shape != phases.shape or regions.dtype != np.int32:
-        message = (
-            f"regions are {regions.dtype} of shape {tuple(regions.shape)}; expected int32 of the phases' "
-            f"shape {tuple(phases.shape)}, such as particles.separate returns"
-        )
-        raise InputError(message)
-    import tripoint._cpu.particles  # noqa: F401  numba is slow to import: only when it is needed
-
-    implementation = _cuda if is_cupy_array(phases) else _cpu
-    return implementation.particles.describe(regions, phases, spacing, distance, min_voxels, names)
-
-
-def sphericity(volume: Any, surface_area: Any) -> Any:
-    """Return the area of the sphere of a volume over the surface area, Ψ = π^(1/3) (6 V)^(2/3) / A.
-
-    Parameters
-    ----------
-    volume : array or float
-        µm³.
-    surface_area : array or float
-        µm²; 0 gives NaN.
-
-    Returns
-    -------
-    array or float
-        1 for a sphere, less for anything else but for the error of the area's estimate (Wadell,
-        J. Geology 43, 1935).
-    """
-    area = np.asarray(surface_area, dtype=np.float64)
-    sphere = np.cbrt(np.pi) * np.cbrt(6 * np.asarray(volume, dtype=np.float64)) ** 2
-    return np.divide(sphere, area, out=np.full(np.broadcast(sphere, area).shape, np.nan), where=area > 0)[()]
 
 
 def _check_labels(name: str, labels: Iterable[int]) -> list[int]:
@@ -212,7 +125,8 @@ def _check_labels(name: str, labels: Iterable[int]) -> list[int]:
     return found
 
 
-def _check_distance(distance: Any, phases: Any) -> None:
+def check_distance(distance: Any, phases: Any) -> None:
+    """Raise InputError unless distance is a float32 volume of the phases' shape."""
     if getattr(distance, "shape", None) != phases.shape or distance.dtype != np.float32:
         message = (
             f"distance is {getattr(distance, 'dtype', type(distance).__name__)} of shape "

@@ -1,0 +1,79 @@
+"""Where blocks of a volume lie: boxes ((z0, z1), (y0, y1), (x0, x1)) of voxels, half open."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tripoint.errors import InputError
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+Shape = tuple[int, int, int]
+
+
+def place(
+    origin: Sequence[int], size: Sequence[int], shape: Sequence[int] | None = None
+) -> tuple[Box, Shape]:
+    """Return the box of a block, and the shape of its volume, which by default ends where the block does.
+
+    Raises
+    ------
+    InputError
+        An origin or a shape that is not three whole numbers; a block that is not inside the volume.
+    """
+    try:
+        box = tuple((operator.index(o), operator.index(o) + n) for o, n in zip(origin, size, strict=True))
+        whole = tuple(end for _, end in box) if shape is None else tuple(operator.index(n) for n in shape)
+        fits = all(begin >= 0 and end <= n for (begin, end), n in zip(box, whole, strict=True))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        message = (
+            f"a block of shape {tuple(size)} at {origin} is not inside the volume of shape {shape}; give "
+            "origin and shape as (z, y, x) in voxels"
+        )
+        raise InputError(message)
+    z, y, x = box
+    return (z, y, x), (whole[0], whole[1], whole[2])
+
+
+def voxels(boxes: Iterable[Box]) -> int:
+    """Return the number of voxels of boxes that do not overlap."""
+    return sum(math.prod(end - begin for begin, end in box) for box in boxes)
+
+
+def joined(boxes: Sequence[Box], others: Sequence[Box]) -> tuple[Box, ...]:
+    """Return the boxes of both, as one if they fill it.
+
+    Raises
+    ------
+    InputError
+        Boxes that overlap.
+    """
+    rest = np.array(others)
+    for box in boxes:
+        here = np.array(box)
+        gaps = np.maximum(rest[:, :, 0] - here[:, 1], here[:, 0] - rest[:, :, 1])
+        overlapping = (gaps < 0).all(axis=1)
+        if overlapping.any():
+            other = others[int(np.argmax(overlapping))]
+            message = f"the blocks {box} and {other} overlap; give each voxel to one block"
+            raise InputError(message)
+    both = (*boxes, *others)
+    ends = np.array(both)
+    z, y, x = zip(ends[:, :, 0].min(axis=0).tolist(), ends[:, :, 1].max(axis=0).tolist(), strict=True)
+    around: Box = (z, y, x)
+    return (around,) if voxels([around]) == voxels(both) else both
+
+
+def check_filled(boxes: Sequence[Box], shape: Shape) -> None:
+    """Raise InputError unless boxes that do not overlap fill the volume."""
+    if voxels(boxes) < math.prod(shape):
+        message = (
+            f"the blocks hold {voxels(boxes)} of the {math.prod(shape)} voxels of a volume of shape {shape}; "
+            "merge the parts of all blocks first"
+        )
+        raise InputError(message)
