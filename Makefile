@@ -41,16 +41,24 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
+# src/ also stands on the path itself: a folder named tripoint in the working directory would hide the package else.
+INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+ON_PATH = $(BIN)/python -c "import pathlib, sysconfig; \
+	pathlib.Path(sysconfig.get_path('purelib'), 'tripoint-checkout.pth').write_text('$(CURDIR)/src\n')"
+
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable . --constraint constraints.txt
+	$(INSTALL) .
+	@$(ON_PATH)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	$(INSTALL) '.[dev]'
+	@$(ON_PATH)
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]' --constraint constraints.txt
+	$(INSTALL) '.[dev,bench]'
+	@$(ON_PATH)
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 clean:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -131,53 +132,112 @@ def test_region_of_interest(run, volume, tmp_path):
     assert json.loads((tmp_path / "out/summary.json").read_text())["sample"]["shape"] == [20, 36, 26]
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ("input=missing.tif", "missing.tif"),
-        ("input=text.tif", "text.tif"),
-        ("input=truncated.tif", "truncated"),
-        ("input=uneven", "size"),
-        ("input=empty", "empty"),
-        ("input=empty.npy", "empty"),
-        ("input=slice.tif", "slice"),
-        ("input=float.tif", "integer phase labels"),
-        ("input=labels.tif", "not in the materials"),
-        ("input=thing.docx", "thing.docx"),
-        ("spacing=[nan,1,1]", "positive finite"),
-        ("spacing=[0,1,1]", "positive finite"),
-        ("spacing=[1,-1,1]", "positive finite"),
-        ("spacing=[1,1]", "three voxel sizes"),
-        ("spacing=null", "spacing="),
-        ("materials=unobtainium", "no materials named"),
-        ("materials={phases: [}", "not valid YAML"),
-        ("materials=custom", "materials need 'phases'"),
-        ("materials.terminals.ion=w-", "faces are"),
-        ("roi=[[0,4000],null,null]", "40"),
-        ("particles.neck_ratio=2", "neck_ratio"),
-        ("particles.min_voxels=-1", "min_voxels"),
-        ("connectivity=7", "connectivity"),
-        ("device=cuda", "device"),
-        ("device=toaster", "toaster"),
-        ("colour=red", "no setting 'colour'"),
-        ("output=/proc/nowhere/result", "/proc/nowhere"),
-    ],
-)
+BAD = [
+    ("input=absent.tif", "there is no file"),
+    ("input=text.tif", "not a TIFF"),
+    ("input=half.tif", "truncated"),
+    ("input=uneven", "size"),
+    ("input=folder", "no slices"),
+    ("input=nothing.npy", "is empty"),
+    ("input=flat.tif", "single slice"),
+    ("input=float.tif", "integer phase labels"),
+    ("input=labels.tif", "not in the materials"),
+    ("input=thing.docx", "is not known"),
+    ("input=null", "the setting 'input' is missing"),
+    ("input=5", "there is no file"),
+    ("input=a.tif,b.tif", "a.tif,b.tif"),
+    ("spacing=[nan,1,1]", "positive finite"),
+    ("spacing=[0,1,1]", "positive finite"),
+    ("spacing=[1,-1,1]", "positive finite"),
+    ("spacing=[1e300,1e300,1e300]", "positive finite"),
+    ("spacing=[1,1]", "three voxel sizes"),
+    ("spacing=null", "spacing="),
+    ("spacing=[1,1", "the settings do not fit"),
+    ("materials=unobtainium", "no materials named"),
+    ("materials={phases: [}", "not valid YAML"),
+    ("materials=custom", "materials need 'phases'"),
+    ("materials.terminals.ion=w-", "faces are"),
+    ("materials.terminals=5", "expected a face per carrier"),
+    ("materials.junctions=5", "expected a list of triples"),
+    ("materials.junctions=[5]", "expected a list of triples"),
+    ("materials.phases.active.conducts=5", "expected a list of carriers"),
+    ("materials.phases.active.conductivity=5", "expected positive numbers"),
+    ("materials.phases.active.conductivity={electron: abc}", "expected positive numbers"),
+    ("roi=[[0,4000],null,null]", "40"),
+    ("roi=5", "roi"),
+    ("particles=5", "expected a group of settings"),
+    ("particles.neck_ratio=2", "neck_ratio is 2"),
+    ("particles.neck_ratio=abc", "neck_ratio is 'abc'"),
+    ("particles.neck_ratio=null", "neck_ratio is None"),
+    ("particles.min_voxels=-1", "min_voxels is -1"),
+    ("connectivity=7", "connectivity is 7"),
+    ("device=cuda", "GPU"),
+    ("device=toaster", "use cpu, cuda or auto"),
+    ("colour=red", "no setting 'colour'"),
+    ("overwrite=maybe", "expected true or false"),
+    ("output=null", "the setting 'output' is missing"),
+    ("output=/proc/nowhere/result", "/proc/nowhere"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BAD, ids=[change for change, _ in BAD])
 def test_bad_input(run, tmp_path, volume, phases, change, words):
     (tmp_path / "text.tif").write_text("this is not an image")
     (tmp_path / "thing.docx").write_text("nor is this")
-    (tmp_path / "truncated.tif").write_bytes(volume.read_bytes()[:20_000])
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "half.tif").write_bytes(volume.read_bytes()[:20_000])
+    (tmp_path / "folder").mkdir()
     (tmp_path / "uneven").mkdir()
     tifffile.imwrite(tmp_path / "uneven/1.tif", phases[0])
     tifffile.imwrite(tmp_path / "uneven/2.tif", phases[0, 1:])
-    np.save(tmp_path / "empty.npy", phases[:0])
-    tifffile.imwrite(tmp_path / "slice.tif", phases[0])
+    np.save(tmp_path / "nothing.npy", phases[:0])
+    tifffile.imwrite(tmp_path / "flat.tif", phases[0])
     tifffile.imwrite(tmp_path / "float.tif", phases.astype(np.float32))
     tifffile.imwrite(tmp_path / "labels.tif", phases + np.uint8(7))
     settings = {word.split("=")[0]: word for word in (f"input={volume}", *GIVEN)}
     settings[change.split("=")[0]] = change
     refused(run("analyze", *settings.values()), words, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["scan(1).tif", "µCT.tif", "my file, no 2.tif", "a=b.tif", "{x}.tif", "it's.tif"]
+)
+def test_any_file_name(run, tmp_path, phases, name):
+    tifffile.imwrite(tmp_path / name, phases)
+    code, _, err = run("analyze", f"input={name}", *GIVEN)
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("word", ["no", "off", "'false'", "maybe", "2"])
+def test_only_true_overwrites(run, volume, tmp_path, word):
+    assert run("analyze", f"input={volume}", *GIVEN)[0] == 0
+    before = (tmp_path / "out/summary.json").read_text()
+    code, _, err = run("analyze", f"input={volume}", *GIVEN, f"overwrite={word}")
+    assert code == 1
+    assert "expected true or false" in err or "overwrite=true" in err
+    assert (tmp_path / "out/summary.json").read_text() == before
+
+
+def test_runs_of_a_sweep_do_not_replace_each_other(run, volume, tmp_path):
+    sweep = ("-m", f"input={volume}", *GIVEN[:2], "particles.neck_ratio=0.7,0.9", "overwrite=true")
+    code, _, err = run("analyze", *sweep)
+    assert code == 1
+    assert "two runs of this sweep would write to" in err
+    outputs = "output=out2/${stem:${input}}_${particles.neck_ratio}"
+    code, _, err = run("analyze", *sweep, outputs)
+    assert code == 0, err
+    assert sorted(path.name for path in (tmp_path / "out2").iterdir()) == ["cathode_0.7", "cathode_0.9"]
+    assert not list(Path(tempfile.gettempdir()).glob("tripoint-sweep-*"))
+
+
+def test_terminals_can_be_taken_away(run, volume, tmp_path):
+    code, _, err = run("analyze", f"input={volume}", *GIVEN, "materials.terminals={electron: y+}")
+    assert code == 0, err
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["materials"]["terminals"] == {"electron": "y+"}
+    assert "no terminal is set for ion" in err
+    code, _, err = run("analyze", f"input={volume}", *GIVEN, "materials.terminals={}", "overwrite=true")
+    assert code == 0, err
+    assert json.loads((tmp_path / "out/summary.json").read_text())["utilization"] is None
 
 
 def test_missing_settings(run, volume, tmp_path):
@@ -240,14 +300,25 @@ def test_help_and_version(run):
     assert run()[0] == 2
 
 
+def _hear_interrupts():
+    """Undo what a shell does to its background jobs: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_an_interrupted_run_leaves_no_half_result(tmp_path, stop):
     """Stop the run while it writes; only what is hidden or nothing may be left, and the next run succeeds."""
     rng = np.random.default_rng(0)
     tifffile.imwrite(tmp_path / "noise.tif", rng.integers(0, 4, (64, 64, 64), np.uint8))
     command = [sys.executable, "-m", "tripoint.cli", "analyze", "input=noise.tif", *GIVEN]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509  # no threads of ours run here
+    )
     for line in process.stderr:
         if "volume.zarr" in line:
             break

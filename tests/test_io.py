@@ -761,3 +761,16 @@ def test_real_slices(real_data, soc_electrode):
     np.testing.assert_array_equal(sample.phases, soc_electrode[95:105, :, 100:400])
     with pytest.raises(MaterialsError, match="grey values"):
         read(real_data / "soc_electrode" / "grey_201-260", spacing=1, materials="solid_oxide_electrode")
+
+
+def test_a_missing_slice_is_noticed(tmp_path):
+    for number in (1, 2, 3, 5, 6, 10):
+        tifffile.imwrite(tmp_path / f"scan07_slice{number}.tif", np.zeros((4, 4), np.uint8))
+    with pytest.raises(InputError, match=r"between scan07_slice3.tif and scan07_slice5.tif"):
+        read(tmp_path, spacing=1, materials={"phases": {"pore": 0}})
+    for number in (5, 6, 10):
+        (tmp_path / f"scan07_slice{number}.tif").unlink()
+    assert read(tmp_path, spacing=1, materials={"phases": {"pore": 0}}).shape == (3, 4, 4)
+    (tmp_path / "scan07_slice2.tif").rename(tmp_path / "scan07_slice11.tif")
+    (tmp_path / "scan07_slice3.tif").rename(tmp_path / "scan07_slice21.tif")
+    assert read(tmp_path, spacing=1, materials={"phases": {"pore": 0}}).shape == (3, 4, 4)

@@ -344,8 +344,8 @@ def test_all_warnings_of_a_small_sample(sample, summary):
         thickness = 4 * own.sum() * VOXEL / crofton.area(transitions(own, ~own), SPACING) / cube
         if thickness < 6:
             coarse.append(
-                f"the resolution is coarse for '{phase.name}': its mean thickness is {thickness:.1f} voxels, "
-                "areas and junction lengths of it want 6"
+                f"the resolution is coarse for '{phase.name}': its mean thickness is {thickness:.1f} voxels; "
+                "below 6 areas are uncertain and junction lengths short, by some 20 % at 5"
             )
     assert summary["warnings"] == [
         "phase 'binder' does not span the sample along any axis",
@@ -509,8 +509,8 @@ def test_warns_of_coarse_resolution(thickness, spacing, voxels):
     surface = crofton.area(transitions(own, ~own), spacing)
     assert 4 * own.sum() * sample.voxel_volume ** (2 / 3) / surface == pytest.approx(voxels, abs=0.05)
     warning = (
-        f"the resolution is coarse for 'active': its mean thickness is {voxels} voxels, "
-        "areas and junction lengths of it want 6"
+        f"the resolution is coarse for 'active': its mean thickness is {voxels} voxels; "
+        "below 6 areas are uncertain and junction lengths short, by some 20 % at 5"
     )
     assert found == ([warning] if voxels < 6 else [])
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tripoint import overrides
 from tripoint._version import __version__
 from tripoint.errors import InputError, MaterialsError, TripointError
 
@@ -51,12 +53,13 @@ def analyze(config: Any) -> None:
     from tripoint import io, pipeline
 
     settings = _plain(config)
+    source = overrides.check_text(settings, "input")
     materials = _materials(settings["materials"])
-    output = Path(settings["output"])
-    io.check_output(output, overwrite=settings["overwrite"])
+    output, overwrite = _output(settings)
+    particles = overrides.check_section(settings, "particles")
     with _progress() as progress:
         sample = io.read(
-            settings["input"],
+            source,
             spacing=settings["spacing"],
             units=settings["units"],
             materials=materials,
@@ -70,14 +73,14 @@ def analyze(config: Any) -> None:
         )
         result = pipeline.analyze(
             sample,
-            neck_ratio=settings["particles"]["neck_ratio"],
-            min_voxels=settings["particles"]["min_voxels"],
+            neck_ratio=particles["neck_ratio"],
+            min_voxels=particles["min_voxels"],
             connectivity=settings["connectivity"],
             subvolumes=settings["subvolumes"],
             device=settings["device"],
             progress=progress,
         )
-        result.save(output, overwrite=settings["overwrite"], progress=progress)
+        result.save(output, overwrite=overwrite, progress=progress)
     for warning in result.summary["warnings"]:
         log.warning("warning: %s", warning)
     run = result.summary["run"]
@@ -91,17 +94,16 @@ def synth(config: Any) -> None:
     from tripoint.synth import Composite, solid_state_cathode
 
     settings = _plain(config)
-    output = Path(settings["output"])
-    io.check_output(output, overwrite=settings["overwrite"])
+    output, overwrite = _output(settings)
     with _progress() as progress:
         sample = solid_state_cathode(
             settings["shape"],
             settings["spacing"],
-            composite=Composite(**settings["composite"]),
+            composite=Composite(**overrides.check_section(settings, "composite")),
             seed=settings["seed"],
             progress=progress,
         )
-        io.write(sample, output, overwrite=settings["overwrite"])
+        io.write(sample, output, overwrite=overwrite)
     _say(str(output))
 
 
@@ -110,91 +112,71 @@ TASKS: dict[str, Callable[[Any], None]] = {"analyze": analyze, "synth": synth}
 
 def _run(name: str, task: Callable[[Any], None], words: list[str]) -> int:
     """Hand a task to Hydra, which composes its settings and sweeps with -m."""
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    _log_to_stderr()
     debug = "--debug" in words
-    failures: list[int] = []
-
-    def guarded(config: Any) -> None:
-        try:
-            task(config)
-        except TripointError as error:
-            failures.append(1)  # the other runs of a sweep go on
-            _report(error, debug)
-        except OmegaConfBaseException as error:
-            failures.append(1)
-            _report(InputError(_config_message(error)), debug)
-        except MemoryError as error:
-            failures.append(1)
-            message = f"there is not enough memory ({error}); crop with roi=, or run on a machine with more"
-            _report(InputError(message), debug)
-
-    OmegaConf.register_new_resolver("stem", _stem, replace=True)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would otherwise print in its own way
+    _log_to_stderr()
     try:
-        overrides = _overrides([word for word in words if word != "--debug"])
-        before, sys.argv = sys.argv, [f"tripoint {name}", *overrides]
-        try:
-            hydra.main(version_base="1.3", config_path="pkg://tripoint.conf", config_name=name)(guarded)()
-        finally:
-            sys.argv = before
-    except TripointError as error:
-        _report(error, debug)
-        return 1
-    except (HydraException, OmegaConfBaseException) as error:
-        _report(InputError(_config_message(error)), debug)
-        return 1
+        with _swept(overrides.translate([word for word in words if word != "--debug"])) as arguments:
+            return _hydra(name, task, arguments, debug)
     except KeyboardInterrupt:
         _complain("interrupted; nothing was written")
         return 130
     except SystemExit as stop:
         return int(stop.code or 0) if isinstance(stop.code, int | None) else 1
-    return max(failures, default=0)
+    except Exception as error:
+        _report(_explained(error), error, debug)
+        return 1
 
 
-def _overrides(words: list[str]) -> list[str]:
-    """Let ``materials=`` also take paths and a definition, and ``materials.x=`` add what is not there.
+def _hydra(name: str, task: Callable[[Any], None], arguments: list[str], debug: bool) -> int:
+    import hydra
+    from omegaconf import OmegaConf
 
-    Hydra chooses materials by name, so what a path or a definition holds is put beside the shipped files.
-    """
-    from hydra.core.config_store import ConfigStore
+    failures: list[str] = []
+    outputs: set[Path] = set()
 
-    from tripoint.materials import Materials
+    def guarded(config: Any) -> None:
+        try:
+            _claim(config, outputs)
+            task(config)
+        except Exception as error:  # the other runs of a sweep go on
+            failures.append(_explained(error))
+            _report(failures[-1], error, debug)
 
-    def named(value: str, name: str) -> str:
-        materials = Materials.load(_inline(value) if value.startswith("{") else value)
-        ConfigStore.instance().store(group="materials", name=name, node=materials.to_mapping())
-        return name
-
-    result = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if key == "materials" and equals and value:
-            choices = [value] if value.lstrip().startswith("{") else value.split(",")
-            names = [named(choice.strip(), f"given_{i}") for i, choice in enumerate(choices)]
-            result.append(f"materials={','.join(names)}")
-        elif key.startswith("materials.") and equals:
-            result.append("++" + word)
-        else:
-            result.append(word)
-    return result
+    OmegaConf.register_new_resolver("stem", _stem, replace=True)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would otherwise print in its own way
+    before, sys.argv = sys.argv, [f"tripoint {name}", *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://tripoint.conf", config_name=name)(guarded)()
+    finally:
+        sys.argv = before
+    return 1 if failures else 0
 
 
-def _inline(text: str) -> Any:
-    import yaml
+@contextmanager
+def _swept(arguments: list[str]) -> Iterator[list[str]]:
+    """Give Hydra's record of a sweep a folder of its own, which goes when the sweep is done."""
+    if not {"-m", "--multirun"} & set(arguments) or any("hydra.sweep.dir" in word for word in arguments):
+        yield arguments
+        return
+    with tempfile.TemporaryDirectory(prefix="tripoint-sweep-") as folder:
+        yield [*arguments, f"hydra.sweep.dir='{folder}'"]
+
+
+def _claim(config: Any, outputs: set[Path]) -> None:
+    """Make sure that no two runs of a sweep write to the same place, whatever overwrite says."""
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        output = Path(str(config.output)).resolve()
+    except OmegaConfBaseException:
+        return  # the task will say what is missing
+    if output in outputs:
         message = (
-            f"the inline materials are not valid YAML ({str(error).splitlines()[0]}); write them like "
-            "materials='{phases: {pore: {label: 0, conducts: [ion]}}}'"
+            f"two runs of this sweep would write to {output}; tell them apart with a setting that varies, "
+            "for example output='out/${stem:${input}}_${particles.neck_ratio}'"
         )
-        raise MaterialsError(message) from error
+        raise InputError(message)
+    outputs.add(output)
 
 
 def _log_to_stderr() -> None:
@@ -212,6 +194,16 @@ def _plain(config: Any) -> dict[str, Any]:
     settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
+
+
+def _output(settings: dict[str, Any]) -> tuple[Path, bool]:
+    """Return where to write and whether to replace, checked before anything is computed."""
+    from tripoint import io
+
+    output = Path(overrides.check_text(settings, "output"))
+    overwrite = overrides.check_switch(settings, "overwrite")
+    io.check_output(output, overwrite=overwrite)
+    return output, overwrite
 
 
 def _materials(mapping: dict[str, Any]) -> Any:
@@ -259,20 +251,37 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def _config_message(error: Exception) -> str:
-    text = str(error).splitlines()[0]
-    key = getattr(error, "full_key", None)
-    if "Missing mandatory value" in text or "MissingMandatory" in type(error).__name__:
+def _explained(error: Exception) -> str:
+    """Say in one sentence what went wrong."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, TripointError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error}); crop with roi=, or run on a machine with more"
+    text = (str(error).splitlines() or [""])[0].rstrip(".")
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _explained_setting(text, getattr(error, "full_key", None))
+    return (
+        f"something went wrong that was not foreseen ({type(error).__name__}: {text}); see where with --debug"
+    )
+
+
+def _explained_setting(text: str, key: str | None) -> str:
+    if "Missing mandatory value" in text:
         return f"the setting '{key}' is missing; give it as {key}=…"
     if text.startswith("Could not override '"):
-        return f"there is no setting {text.split()[3].rstrip('.')}; see --help for those there are"
-    return f"the settings do not fit: {text.rstrip('.')}; see --help"
+        return f"there is no setting {text.split()[3]}; see --help for those there are"
+    if text.startswith("Ambiguous value"):
+        return f"{text.partition(' for argument ')[2]} holds several values; run them in turn with -m"
+    return f"the settings do not fit: {text}; see --help"
 
 
-def _report(error: Exception, debug: bool) -> None:
+def _report(sentence: str, error: Exception, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
-    _complain(str(error))
+    _complain(sentence)
 
 
 def _complain(message: str) -> None:

@@ -6,6 +6,7 @@ differ by a file in ``conf/materials`` and not by code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -163,17 +164,21 @@ class Materials:
                 "for example phases: {pore: {label: 0, conducts: [ion]}}"
             )
             raise MaterialsError(message)
+        junctions, terminals = mapping.get("junctions") or [], mapping.get("terminals") or {}
+        if not isinstance(junctions, list | tuple) or not all(isinstance(t, list | tuple) for t in junctions):
+            message = (
+                f"junctions are {junctions!r}; expected a list of triples such as [[pore, active, binder]]"
+            )
+            raise MaterialsError(message)
+        if not isinstance(terminals, Mapping):
+            message = f"terminals are {terminals!r}; expected a face per carrier such as {{ion: z-}}"
+            raise MaterialsError(message)
         return cls(
             phases=tuple(_phase(str(name), entry) for name, entry in phases.items()),
             junctions=tuple(
-                (str(t[0]), str(t[1]), str(t[2])) if len(t) == 3 else tuple(t)
-                for t in mapping.get("junctions") or ()
+                (str(t[0]), str(t[1]), str(t[2])) if len(t) == 3 else tuple(t) for t in junctions
             ),
-            terminals={
-                str(carrier): str(face)
-                for carrier, face in (mapping.get("terminals") or {}).items()
-                if face is not None
-            },
+            terminals={str(carrier): str(face) for carrier, face in terminals.items() if face is not None},
             name=str(mapping.get("name") or "inline"),
         )
 
@@ -195,6 +200,12 @@ class Materials:
             return source
         if isinstance(source, Mapping):
             return cls.from_mapping(source)
+        if not isinstance(source, str | Path):
+            message = (
+                f"materials are {source!r}; give one of {', '.join(shipped())}, the path of a .yaml file, "
+                "or a mapping with 'phases'"
+            )
+            raise MaterialsError(message)
         return cls.from_mapping(_read_yaml(source))
 
 
@@ -211,7 +222,10 @@ def _check_phases(phases: Iterable[Phase]) -> None:
     names: set[str] = set()
     for phase in phases:
         if not 0 <= phase.label <= 255:
-            message = f"phase '{phase.name}' has label {phase.label}; labels are 0 to 255, relabel the volume"
+            message = (
+                f"phase '{phase.name}' has label {phase.label}; labels are 0 to 255 in a file of any integer "
+                "type, relabel the volume"
+            )
             raise MaterialsError(message)
         if phase.label in labels or phase.name in names:
             message = f"label {phase.label} or name '{phase.name}' stands for two phases; give each its own"
@@ -238,6 +252,9 @@ def _phase(name: str, entry: Any) -> Phase:
     known = {"label", "conducts", "particulate", "active", "regions", "conductivity"}
     _check_keys(entry, known, f"phase '{name}'")
     conducts = entry.get("conducts") or ()
+    if not isinstance(conducts, str | list | tuple):
+        message = f"phase '{name}' conducts {conducts!r}; expected a list of carriers such as [ion]"
+        raise MaterialsError(message)
     return Phase(
         label=int(entry["label"]),
         name=name,
@@ -245,8 +262,21 @@ def _phase(name: str, entry: Any) -> Phase:
         particulate=bool(entry.get("particulate", False)),
         active=bool(entry.get("active", False)),
         regions=entry.get("regions") or "separate",
-        conductivity={str(k): float(v) for k, v in (entry.get("conductivity") or {}).items()},
+        conductivity=_conductivity(name, entry.get("conductivity") or {}),
     )
+
+
+def _conductivity(name: str, given: Any) -> dict[str, float]:
+    values = dict(given) if isinstance(given, Mapping) else {"": given}
+    for carrier, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+        if carrier not in CARRIERS or not number:
+            message = (
+                f"phase '{name}' has conductivity {given!r}; expected positive numbers in S/m per carrier, "
+                "such as {electron: 100}"
+            )
+            raise MaterialsError(message)
+    return {str(carrier): float(value) for carrier, value in values.items()}
 
 
 def _is_integer(value: Any) -> bool:

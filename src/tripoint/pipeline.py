@@ -69,7 +69,7 @@ def analyze(
     -----
     Peak memory at most 24 bytes per voxel, the phases included; ``summary["run"]`` holds what it was.
     """
-    _check(min_voxels, subvolumes)
+    _check(neck_ratio, min_voxels, subvolumes)
     sample = sample.to(device)
     phases, spacing, materials = sample.phases, sample.spacing, sample.materials
     configuration = {
@@ -88,7 +88,6 @@ def analyze(
     with record.step("junction length"):
         edges = boundary.junction_edges(phases, spacing, materials.junction_labels, access=voxels.access)
         scan = scan.with_edges(edges)
-    del voxels.access
     with record.step("representativity"):
         intervals = representativity.measure(phases, spacing, materials, scan, edges, subvolumes)
     with record.step("distance"):
@@ -125,7 +124,10 @@ def _load_code(device: str) -> None:
     import_module("scipy.sparse.csgraph")
 
 
-def _check(min_voxels: Any, subvolumes: Any) -> None:
+def _check(neck_ratio: Any, min_voxels: Any, subvolumes: Any) -> None:
+    if isinstance(neck_ratio, bool) or not isinstance(neck_ratio, int | float) or not 0 < neck_ratio <= 1:
+        message = f"neck_ratio is {neck_ratio!r}; expected a number above 0 and up to 1, for example 0.9"
+        raise InputError(message)
     for name, value in (("min_voxels", min_voxels), ("subvolumes", subvolumes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             message = f"{name} is {value!r}; expected a whole number of at least 0"

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_cupy_array
+from array_api_compat import array_namespace, is_cupy_array
 
 from tripoint.errors import DeviceError, InputError, MaterialsError
 from tripoint.materials import Materials
 
 Spacing = tuple[float, float, float]
+
+SMALLEST_VOXEL, LARGEST_VOXEL = 1e-6, 1e6  # µm: a picometre to a metre, beyond is a mistaken unit
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,21 @@ class Sample:
         """Check everything that later rooms rely on."""
         object.__setattr__(self, "spacing", check_spacing(self.spacing))
         object.__setattr__(self, "materials", Materials.load(self.materials))
-        object.__setattr__(self, "phases", as_phases(self.phases, self.materials))
+        object.__setattr__(self, "phases", _read_only(as_phases(self.phases, self.materials)))
         for name, channel in self.channels.items():
+            if channel.dtype != np.float32:
+                message = f"channel '{name}' is {channel.dtype}; expected float32, convert it with astype"
+                raise InputError(message)
             if channel.shape != self.phases.shape:
                 message = (
                     f"channel '{name}' has shape {channel.shape} and the phases {self.phases.shape}; "
                     "bring them onto the same grid"
                 )
                 raise InputError(message)
+
+    def __repr__(self) -> str:
+        shape, spacing = " × ".join(map(str, self.shape)), " × ".join(f"{s:g}" for s in self.spacing)
+        return f"<Sample '{self.name}', {shape} voxels of {spacing} µm, {self.materials.name}, {self.device}>"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -116,9 +125,9 @@ def check_spacing(spacing: Any) -> Spacing:
             "for example spacing=[0.4,0.4,0.4]"
         )
         raise InputError(message)
-    if not all(math.isfinite(s) and s > 0 for s in values):
+    if not all(SMALLEST_VOXEL <= s <= LARGEST_VOXEL for s in values):
         message = (
-            f"spacing is {values}; each voxel size must be a positive finite number of µm, "
+            f"spacing is {values}; each voxel size must be a positive finite number of µm (1e-6 to 1e6), "
             "for example spacing=[0.4,0.4,0.4]"
         )
         raise InputError(message)
@@ -172,11 +181,19 @@ def as_phases(volume: Any, materials: Materials) -> Any:
         message = (
             f"the volume holds the labels {_first(found)}, of which {_first(unknown)} are not in the "
             f"materials '{materials.name}' ({ {p.name: p.label for p in materials.phases} }); "
-            "choose other materials or set materials.phases.<name>.label"
+            "choose other materials or set materials.phases.<name>.label (0 to 255)"
         )
         raise MaterialsError(message)
     phases = volume if volume.dtype == np.uint8 else volume.astype(np.uint8)
     check_phases(phases)
+    return phases
+
+
+def _read_only(phases: Any) -> Any:
+    """Return a view that cannot be written to; the array itself stays its owner's."""
+    if isinstance(phases, np.ndarray):
+        phases = phases.view()
+        phases.flags.writeable = False
     return phases
 
 
@@ -187,9 +204,9 @@ def _labels(volume: Any) -> list[int]:
         for slab in volume:
             found.update(np.flatnonzero(np.bincount(slab.ravel(), minlength=256)).tolist())
     else:
-        xp = np if isinstance(volume, np.ndarray) else __import__("cupy")
+        xp = array_namespace(volume)
         for slab in volume:
-            found.update(xp.unique(slab).tolist())
+            found.update(xp.unique_values(slab).tolist())
             if len(found) > 4096:
                 break
     return sorted(found)

@@ -238,8 +238,8 @@ def _warn_resolution(summary: dict[str, Any], sample: Sample, scan: BoundaryScan
         thickness = 4 * volume / surface / voxel
         if thickness < COARSE:
             warnings.append(
-                f"the resolution is coarse for '{phase.name}': its mean thickness is {thickness:.1f} voxels, "
-                f"areas and junction lengths of it want {COARSE:.0f}"
+                f"the resolution is coarse for '{phase.name}': its mean thickness is {thickness:.1f} voxels; "
+                f"below {COARSE:.0f} areas are uncertain and junction lengths short, by some 20 % at 5"
             )
     return warnings
 

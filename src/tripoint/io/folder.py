@@ -6,18 +6,16 @@ import errno
 import os
 import re
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import psutil
 
 from tripoint.errors import OutputError
+from tripoint.io.signals import endings_as_exceptions
 
 # Names carry the machine too: on a shared file system the same process number lives on many.
 _OWNER = f"{os.getpid()}@{socket.gethostname()}"
@@ -75,7 +73,7 @@ def result_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     target = check_output(path, overwrite)
     made = [parent for parent in target.parents if not parent.exists()]
     partial = target.with_name(f".{target.name}.partial-{_OWNER}")
-    with _terminated_as_exception():
+    with endings_as_exceptions():
         try:
             partial.mkdir(parents=True)
             yield partial
@@ -127,25 +125,6 @@ def _recover(target: Path) -> None:
             left.rename(target)
         else:
             shutil.rmtree(left, ignore_errors=True)
-
-
-@contextmanager
-def _terminated_as_exception() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, where nobody else has taken the signal."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _explained(error: OSError, target: Path) -> str:

@@ -11,6 +11,7 @@ import zarr
 from array_api_compat import is_cupy_array
 from zarr.codecs import BloscCodec
 
+from tripoint.io.signals import uninterrupted
 from tripoint.sample import Sample
 
 # Cubes of about this edge: 2048³ voxels make 4096 files, 500³ make 64.
@@ -41,19 +42,18 @@ def write(
     colours : mapping of str to mapping of int to (r, g, b, a), optional
         Colours of label values, by name of the label volume.
     """
-    root = zarr.create_group(str(path), zarr_format=3)
+    about = {"schema": 1, "name": sample.name, "materials": sample.materials.to_mapping()}
+    root = _group(path, tripoint=about)
     _write_image(root, sample.phases, sample.spacing, sample.name)
-    root.attrs["tripoint"] = {"schema": 1, "name": sample.name, "materials": sample.materials.to_mapping()}
     if labels:
-        listing = root.create_group("labels")
-        listing.attrs["ome"] = {"version": "0.5", "labels": sorted(labels)}
-        for name, volume in labels.items():
-            group = listing.create_group(name)
-            _write_image(group, volume, sample.spacing, name, _image_label((colours or {}).get(name, {})))
+        _group(path / "labels", ome={"version": "0.5", "labels": sorted(labels)})
+    for name, volume in labels.items():
+        group = _group(path / "labels" / name)
+        _write_image(group, volume, sample.spacing, name, _image_label((colours or {}).get(name, {})))
     if sample.channels:
-        channels = root.create_group("channels")
-        for name, volume in sample.channels.items():
-            _write_image(channels.create_group(name), volume, sample.spacing, name)
+        _group(path / "channels")
+    for name, volume in sample.channels.items():
+        _write_image(_group(path / "channels" / name), volume, sample.spacing, name)
 
 
 def read_array(path: Path, inner: str = "") -> np.ndarray:
@@ -73,6 +73,11 @@ def spacing_of(image: Mapping[str, Any]) -> tuple[float, float, float]:
     return (z, y, x)
 
 
+def _group(path: Path, **attributes: Any) -> zarr.Group:
+    with uninterrupted():
+        return zarr.create_group(str(path), zarr_format=3, attributes=attributes)
+
+
 def _write_image(
     group: zarr.Group,
     volume: Any,
@@ -84,32 +89,30 @@ def _write_image(
     strides = _strides(volume.shape)
     for level, stride in enumerate(strides):
         shape = tuple(-(-n // s) for n, s in zip(volume.shape, stride, strict=True))
-        array = group.create_array(
-            str(level),
-            shape=shape,
-            dtype=np.dtype(str(volume.dtype)),
-            chunks=_chunks(shape),
-            compressors=[_CODEC],
-            dimension_names=["z", "y", "x"],
-        )
+        with uninterrupted():
+            array = group.create_array(
+                str(level),
+                shape=shape,
+                dtype=np.dtype(str(volume.dtype)),
+                chunks=_chunks(shape),
+                compressors=[_CODEC],
+                dimension_names=["z", "y", "x"],
+            )
         depth = array.chunks[0]
         for start in range(0, shape[0], depth):
             slab = volume[
                 start * stride[0] : (start + depth) * stride[0] : stride[0], :: stride[1], :: stride[2]
             ]
-            array[start : start + depth] = slab.get() if is_cupy_array(slab) else np.asarray(slab)
-    group.attrs["ome"] = {
-        "version": "0.5",
-        "multiscales": [
-            {
-                "name": name,
-                "axes": [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"],
-                "datasets": [_dataset(level, stride, spacing) for level, stride in enumerate(strides)],
-                "type": "nearest",
-            }
-        ],
-        **(extra or {}),
+            with uninterrupted():
+                array[start : start + depth] = slab.get() if is_cupy_array(slab) else np.asarray(slab)
+    multiscale: dict[str, Any] = {
+        "name": name,
+        "axes": [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"],
+        "datasets": [_dataset(level, stride, spacing) for level, stride in enumerate(strides)],
+        "type": "nearest",
     }
+    with uninterrupted():
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], **(extra or {})}
 
 
 def _strides(shape: Sequence[int]) -> list[tuple[int, ...]]:

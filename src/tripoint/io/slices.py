@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,28 @@ def _files(folder: Path) -> list[Path]:
             f"{folder} mixes {kinds['TIFF']} TIFF and {kinds['PNG']} PNG files; keep the slices of one kind"
         )
         raise InputError(message)
-    return sorted(files, key=lambda f: natural_order(f.name))
+    files = sorted(files, key=lambda f: natural_order(f.name))
+    _check_complete(files)
+    return files
+
+
+def _check_complete(files: list[Path]) -> None:
+    """Raise InputError where the numbers of the slices leave a gap: the volume would be cut short there."""
+    numbers = [re.findall(r"\d+", f.stem) for f in files]
+    if len(files) < 3 or not all(numbers):
+        return
+    last = [int(found[-1]) for found in numbers]
+    steps = [after - before for before, after in pairwise(last)]
+    usual = min(steps)
+    if usual <= 0:  # the number that varies is another one
+        return
+    for k, step in enumerate(steps):
+        if step != usual:
+            message = (
+                f"a slice is missing between {files[k].name} and {files[k + 1].name} in {files[k].parent}; "
+                "copy it again, or rename the files without a gap if there is none"
+            )
+            raise InputError(message)
 
 
 def _read_tiff(file: Path) -> np.ndarray:

@@ -1,0 +1,107 @@
+"""What a user types, in the grammar of Hydra's overrides.
+
+Hydra reads ``(``, ``=``, ``,`` and letters such as µ in a value as its own; file names hold them all the
+time. And it chooses materials by name, where a user may have a file or a definition.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tripoint.errors import InputError, MaterialsError
+from tripoint.materials import Materials
+
+#: Settings that are text, whatever stands in them.
+TEXTS = ("input", "output", "name")
+#: Parts of the materials that a new value replaces; Hydra would merge them.
+WHOLE = ("materials.terminals", "materials.junctions", "materials.phases")
+
+
+def translate(words: list[str]) -> list[str]:
+    """Return the words of a command line as overrides that Hydra understands.
+
+    Raises
+    ------
+    InputError
+        Several inputs without ``-m``.
+    MaterialsError
+        Materials that do not exist or are not valid.
+    """
+    sweep = any(word in ("-m", "--multirun") for word in words)
+    result = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            result.append(word)
+        elif key == "materials" and value:
+            result.append(f"materials={_materials(value)}")
+        elif key in WHOLE:
+            result += [f"~{key}", f"+{word}"] if value.strip() not in ("{}", "[]") else [f"~{key}"]
+        elif key.startswith("materials."):
+            result.append("++" + word)
+        elif key in TEXTS:
+            result.append(f"{key}={_text(value, sweep)}")
+        else:
+            result.append(word)
+    return result
+
+
+def _materials(value: str) -> str:
+    """Put what a path or a definition holds beside the shipped materials, and return what to choose."""
+    from hydra.core.config_store import ConfigStore
+
+    names = []
+    for number, choice in enumerate([value] if value.lstrip().startswith("{") else value.split(",")):
+        source = choice.strip()
+        materials = Materials.load(_inline(source) if source.startswith("{") else source)
+        names.append(f"given_{number}")
+        ConfigStore.instance().store(group="materials", name=names[-1], node=materials.to_mapping())
+    return ",".join(names)
+
+
+def _inline(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        message = (
+            f"the inline materials are not valid YAML ({str(error).splitlines()[0]}); write them like "
+            "materials='{phases: {pore: {label: 0, conducts: [ion]}}}'"
+        )
+        raise MaterialsError(message) from error
+
+
+def _text(value: str, sweep: bool) -> str:
+    """Quote a text; in a sweep each of the values between commas."""
+    if value in ("", "null") or (value[0] in "'\"" and value[-1] == value[0] and len(value) > 1):
+        return value
+    parts = value.split(",") if sweep else [value]
+    return ",".join("'" + part.replace("\\'", "'").replace("'", "\\'") + "'" for part in parts)
+
+
+def check_text(settings: dict[str, Any], key: str) -> str:
+    """Return a setting that must be there, such as a path, or say how to give it."""
+    value = settings[key]
+    if value is None or not str(value).strip():
+        message = f"the setting '{key}' is missing; give it as {key}=…"
+        raise InputError(message)
+    return str(value)
+
+
+def check_switch(settings: dict[str, Any], key: str) -> bool:
+    """Return a setting that is true or false; a word such as 'no' is neither."""
+    value = settings[key]
+    if not isinstance(value, bool):
+        message = f"{key} is {value!r}; expected true or false"
+        raise InputError(message)
+    return value
+
+
+def check_section(settings: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a group of settings."""
+    value = settings[key]
+    if not isinstance(value, dict):
+        message = f"{key} is {value!r}; expected a group of settings, such as {key}.…=…, see --help"
+        raise InputError(message)
+    return value
