@@ -1,6 +1,10 @@
 """The boundary scan: counts against brute force, areas against known ones, parts against the whole."""
 
+import pickle
+import weakref
+from functools import reduce
 from itertools import combinations, pairwise, product
+from operator import add
 
 import numba
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from strategies import partitions
 from tripoint import boundary
 from tripoint.boundary import crofton
 from tripoint.errors import InputError
@@ -180,6 +185,71 @@ def test_parts_add_up_to_the_whole(data, labels, seed, judged):
     assert total.junctions_total == whole.junctions_total
     assert total.interfaces == whole.interfaces
     np.testing.assert_array_equal(marks, whole.junction_map)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), labels=LABELS, seed=st.integers(0, 2**32 - 1), judged=st.booleans())
+def test_blocks_read_with_a_halo_add_up_to_the_whole(data, labels, seed, judged):
+    """Every block is an array of its own, with one voxel more at its end."""
+    shape = (6, 7, 67)
+    volume = random_volume(shape, labels, seed)
+    access = random_access(shape, NETWORKS, seed) if judged else None
+    whole = boundary.scan(volume, access=access)
+    parts = []
+    for box in data.draw(partitions(shape)):
+        begins = [max(begin - 1, 0) for begin, _ in box]
+        block = tuple(slice(b, end + 1) for b, (_, end) in zip(begins, box, strict=True))
+        within = [(begin - b, end - b) for b, (begin, end) in zip(begins, box, strict=True)]
+        bits = boundary.Access(access.volume[block].copy(), NETWORKS) if judged else None
+        parts.append(boundary.scan(volume[block].copy(), access=bits, within=within, origin=begins))
+    total = reduce(add, parts)
+    assert total.shape == shape
+    assert total.labels == whole.labels
+    assert total.junctions == whole.junctions
+    assert total.junctions_total == whole.junctions_total
+    assert total.interfaces == whole.interfaces
+
+
+def test_added_blocks_let_go_of_their_voxels():
+    volume = random_volume((12, 9, 10), (0, 1, 2), 0)
+    blocks = [volume[:6].copy(), volume[6:].copy()]
+    alive = [weakref.ref(block) for block in blocks]
+    parts = [boundary.scan(block, origin=(z, 0, 0)) for block, z in zip(blocks, (0, 6), strict=True)]
+    total = parts[0] + parts[1]
+    small = parts[0].without_volume()
+    assert len(pickle.dumps(small)) < 5000
+    assert small.junctions == parts[0].junctions
+    del blocks, parts
+    assert [block() for block in alive] == [None, None]
+    assert total.shape == volume.shape
+    assert total.junctions[0].raw_length > 0
+    for scan in (total, small):
+        with pytest.raises(InputError, match="with_edges"):
+            _ = scan.junctions[0].length
+
+
+def test_lengths_of_blocks_add_up_where_their_edges_are_given():
+    volume = random_volume((24, 20, 20), (0, 1, 2), 0)
+    blocks = [volume[:12].copy(), volume[12:].copy()]
+    parts = [boundary.scan(block) for block in blocks]
+    listed = [
+        part.with_edges(boundary.junction_edges(block, (1, 1, 1), [(0, 1, 2)]))
+        for part, block in zip(parts, blocks, strict=True)
+    ]
+    expected = sum(part.junctions[0].length for part in parts)
+    total = listed[0] + listed[1]
+    assert total.junctions[0].length == pytest.approx(expected)
+    assert total.junctions_total.length == pytest.approx(expected)
+    assert total.shape == (1, 1, volume.size)  # nobody said where they lie
+    with pytest.raises(InputError, match="with_edges"):
+        _ = (listed[0] + parts[1]).junctions[0].length
+
+
+def test_blocks_in_one_place_cannot_be_added():
+    volume = random_volume((6, 5, 5), (0, 1, 2), 0)
+    parts = [boundary.scan(volume[z : z + 3].copy(), origin=(z, 0, 0)) for z in (0, 2)]
+    with pytest.raises(InputError, match="overlap"):
+        parts[0] + parts[1]
 
 
 def test_layout_of_memory_does_not_matter():

@@ -60,7 +60,7 @@ def joined(boxes: Sequence[Box], others: Sequence[Box]) -> tuple[Box, ...]:
         overlapping = (gaps < 0).all(axis=1)
         if overlapping.any():
             other = others[int(np.argmax(overlapping))]
-            message = f"the blocks {box} and {other} overlap; give each voxel to one block"
+            message = f"the blocks {box} and {other} overlap, so they cannot be added; cut the volume anew"
             raise InputError(message)
     both = (*boxes, *others)
     ends = np.array(both)

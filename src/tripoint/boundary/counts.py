@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tripoint.blocks import Box, joined
 from tripoint.boundary import crofton
 from tripoint.boundary.access import carriers_of
-from tripoint.boundary.length import JunctionEdges, Lengths, Source
+from tripoint.boundary.length import JunctionEdges, Lengths, Source, sum_lengths
 from tripoint.errors import InputError
 from tripoint.sample import Spacing
 
@@ -148,8 +149,8 @@ class BoundaryScan:
     Parameters
     ----------
     shape : (z, y, x)
-        Voxels of the box that was scanned; of parts that were added, the box around them if they fill
-        it, otherwise that of equal volume, (1, 1, voxels).
+        Voxels of the box that was scanned; of parts that were added, the box around them if they are known
+        to fill it, otherwise that of equal volume, (1, 1, voxels).
     spacing : (z, y, x)
         Voxel size, µm.
     labels : tuple of int
@@ -166,9 +167,14 @@ class BoundaryScan:
         0 where a voxel touches no edge; without access 1 where it touches one; with access that of the best
         edge it touches: 1 dead, 2 unknown, 3 active. Covers ``within``; None after adding parts.
     sources : tuple of Source
-        The volumes and boxes, from which lengths are computed when asked for.
-    edges : JunctionEdges or None
-        The edges of the volume, where they are known already, see ``with_edges``.
+        The array and its boxes, from which lengths are computed when asked for; empty after adding scans of
+        different arrays, which so need not stay in memory.
+    boxes : tuple of boxes
+        Where the parts lie, in voxels of the array, or of the volume if ``located``; empty where unknown.
+    located : bool
+        Whether every part was scanned with its ``origin``.
+    lengths : (triples + 1, 4) float64 or None
+        Lengths, where they are known already, see ``with_edges``.
     """
 
     shape: tuple[int, ...]
@@ -180,7 +186,9 @@ class BoundaryScan:
     counts: Any = field(repr=False)
     junction_map: Any = field(repr=False)
     sources: tuple[Source, ...] = field(repr=False)
-    edges: JunctionEdges | None = field(default=None, repr=False)
+    boxes: tuple[Box, ...] = field(default=(), repr=False)
+    located: bool = False
+    lengths: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def volume(self) -> float:
@@ -212,14 +220,28 @@ class BoundaryScan:
         return tuple(found)
 
     def with_edges(self, edges: JunctionEdges) -> BoundaryScan:
-        """Return the scan with edges that :func:`junction_edges` listed, for its lengths.
+        """Return the scan with the lengths that follow from edges that :func:`junction_edges` listed.
 
-        They must be those of the same volume, spacing, junctions and access.
+        They must be those of the same array, spacing, junctions and access. The scan no longer holds on
+        to the access, nor to the edges.
         """
-        return replace(self, edges=edges)
+        sources = tuple(replace(source, access=None) for source in self.sources)
+        return replace(self, lengths=sum_lengths(edges, sources, len(self.triples)), sources=sources)
+
+    def without_volume(self) -> BoundaryScan:
+        """Return the counts alone, to keep or send: some kB, without the voxels and the map.
+
+        Lengths stay if ``with_edges`` has given the edges; otherwise asking for them is an InputError.
+        """
+        counts = self.counts._replace(junction_map=None)
+        return replace(self, counts=counts, junction_map=None, sources=())
 
     def __add__(self, other: BoundaryScan) -> BoundaryScan:
         """Return the scan of both parts together: of disjoint boxes of a volume, or of two volumes.
+
+        Parts of one array can still be asked for lengths. Of parts of different arrays, such as blocks that
+        were read one after the other, only the counts are kept, and the lengths if both parts had their edges
+        by ``with_edges``. Where such blocks lie is known if they were scanned with their ``origin``.
 
         Raises
         ------
@@ -229,31 +251,31 @@ class BoundaryScan:
         if not isinstance(other, BoundaryScan):
             return NotImplemented
         _check_addable(self, other)
+        one_array = _of_one_array(self, other)
+        placed = (one_array or (self.located and other.located)) and self.boxes and other.boxes
+        boxes = joined(self.boxes, other.boxes) if placed else ()
+        parts = (self, other) if one_array else (self.without_volume(), other.without_volume())
         labels = tuple(sorted({*self.labels, *other.labels}))
         triples = tuple(combinations(labels, 3)) if self.every_triple else self.triples
         pairs = tuple(combinations(labels, 2)) if self._pairs or other._pairs else ()
         counts = self.counts._replace(
-            edges=_sum_rows(triples, (self.triples, self.counts.edges), (other.triples, other.counts.edges)),
+            edges=_sum_rows(triples, *((part.triples, part.counts.edges) for part in parts)),
             total=self.counts.total + other.counts.total,
-            transitions=_sum_rows(
-                pairs, (self._pairs, self.counts.transitions), (other._pairs, other.counts.transitions)
-            ),
-            connected=_sum_rows(
-                pairs, (self._pairs, self.counts.connected), (other._pairs, other.counts.connected)
-            ),
+            transitions=_sum_rows(pairs, *((part._pairs, part.counts.transitions) for part in parts)),
+            connected=_sum_rows(pairs, *((part._pairs, part.counts.connected) for part in parts)),
             junction_map=None,
         )
-        sources = (*self.sources, *other.sources)
-        return BoundaryScan(
-            shape=_joint_shape(sources),
-            spacing=self.spacing,
+        return replace(
+            self,
+            shape=_joint_shape(boxes, math.prod(self.shape) + math.prod(other.shape)),
             labels=labels,
             triples=triples,
-            every_triple=self.every_triple,
-            networks=self.networks,
             counts=counts,
             junction_map=None,
-            sources=sources,
+            sources=(*parts[0].sources, *parts[1].sources),
+            boxes=boxes,
+            located=self.located and other.located,
+            lengths=_sum_lengths(triples, parts),
         )
 
     @cached_property
@@ -262,7 +284,7 @@ class BoundaryScan:
 
     @cached_property
     def _lengths(self) -> Lengths:
-        return Lengths(self.sources, self.spacing, self.triples, self.edges)
+        return Lengths(self.sources, self.spacing, self.triples, self.lengths)
 
     def _junction(self, phases: tuple[int, ...], counts: np.ndarray, row: int) -> Junction:
         edges, active, unknown = (_axes(counts[:, k]) for k in range(3))
@@ -309,18 +331,37 @@ def _check_addable(one: BoundaryScan, other: BoundaryScan) -> None:
         found = f"junctions {one.triples} and {other.triples}"
     elif one.networks != other.networks:
         found = f"networks {one.networks} and {other.networks}"
-    elif any(a.overlaps(b) for a in one.sources for b in other.sources):
-        found = "boxes that overlap"
     if found:
         message = f"scans of {found} cannot be added; scan disjoint boxes with the same parameters"
         raise InputError(message)
 
 
-def _joint_shape(sources: tuple[Source, ...]) -> tuple[int, ...]:
-    voxels = sum(source.voxels for source in sources)
-    if all(source.phases is sources[0].phases for source in sources):
-        boxes = np.array([source.box for source in sources])
-        around = tuple((boxes[:, :, 1].max(axis=0) - boxes[:, :, 0].min(axis=0)).tolist())
-        if math.prod(around) == voxels:
-            return around
+def _of_one_array(one: BoundaryScan, other: BoundaryScan) -> bool:
+    sources = (*one.sources, *other.sources)
+    return (
+        bool(one.sources and other.sources)
+        and one.located == other.located
+        and all(source.phases is sources[0].phases for source in sources)
+    )
+
+
+def _sum_lengths(
+    triples: tuple[tuple[int, int, int], ...], parts: tuple[BoundaryScan, ...]
+) -> np.ndarray | None:
+    """Add the lengths of parts that know them; None if one does not."""
+    tables = [(part.triples, part.lengths) for part in parts]
+    total = np.zeros((len(triples) + 1, 4))
+    for names, lengths in tables:
+        if lengths is None:
+            if names:
+                return None
+            continue  # without triples there is no length
+        rows = [*(triples.index(name) for name in names), len(triples)]
+        total[rows] += lengths
+    return total
+
+
+def _joint_shape(boxes: tuple[Box, ...], voxels: int) -> tuple[int, ...]:
+    if len(boxes) == 1:
+        return tuple(end - begin for begin, end in boxes[0])
     return (1, 1, voxels)

@@ -9,7 +9,8 @@ eight steps along the lattice at equal spacing and more where voxels are long.
 
 On random straight lines the sum is right within 0.3 % on average and 2 % each, at 1:1:3 within 1 % and
 6 %; on circles of radius 10 voxels it is about 2 % too long, because the edges where two phases meet a
-round third one lie 0.17 voxels outside it; corners are rounded, which costs about half a voxel each.
+round third one lie 0.17 voxels outside it; corners are rounded, which costs about half a voxel each, so
+thin structures read low: a smooth random one by 4 % at a mean thickness of 10 voxels, 19 % at 5, 49 % at 3.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ import numpy as np
 from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
+from tripoint.blocks import Box
 from tripoint.boundary.access import Access, check_access, check_triples
 from tripoint.errors import InputError
 from tripoint.sample import Spacing, check_phases, check_spacing
-
-Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 def junction_edges(
@@ -123,22 +123,11 @@ class JunctionEdges:
 
 @dataclass(frozen=True)
 class Source:
-    """A box of a volume whose edges belong to a scan."""
+    """A box of an array whose edges belong to a scan."""
 
     phases: Any
     access: Access | None
     box: Box
-
-    @property
-    def voxels(self) -> int:
-        """Number of voxels in the box."""
-        return math.prod(end - begin for begin, end in self.box)
-
-    def overlaps(self, other: Source) -> bool:
-        """Tell whether two boxes of the same volume share voxels."""
-        return self.phases is other.phases and all(
-            max(a[0], b[0]) < min(a[1], b[1]) for a, b in zip(self.box, other.box, strict=True)
-        )
 
 
 @dataclass(frozen=True)
@@ -151,22 +140,32 @@ class Lengths:
     sources: tuple[Source, ...]
     spacing: Spacing
     triples: tuple[tuple[int, int, int], ...]
-    edges: JunctionEdges | None = None
+    known: np.ndarray | None = None
 
     @cached_property
     def table(self) -> np.ndarray:
         """(triples + 1, 4) float64, µm: all, active, unknown, dead; the last row over distinct edges."""
-        table = np.zeros((len(self.triples) + 1, 4))
+        if self.known is not None:
+            return self.known
         if not self.triples:
-            return table
-        volumes = {id(source.phases): source for source in self.sources}
-        for key, first in volumes.items():
-            edges = self.edges
-            if edges is None:
-                edges = junction_edges(first.phases, self.spacing, self.triples, access=first.access)
-            boxes = [source.box for source in self.sources if id(source.phases) == key]
-            table += _sums(edges, _inside(edges.index, boxes, first.phases.shape), len(self.triples))
-        return table
+            return np.zeros((1, 4))
+        if not self.sources:
+            message = (
+                "lengths are not known: scans of separate blocks were added, whose voxels are not kept; "
+                "give each part its edges before, part.with_edges(junction_edges(block, …))"
+            )
+            raise InputError(message)
+        access = next((source.access for source in self.sources if source.access is not None), None)
+        edges = junction_edges(self.sources[0].phases, self.spacing, self.triples, access=access)
+        return sum_lengths(edges, self.sources, len(self.triples))
+
+
+def sum_lengths(edges: JunctionEdges, sources: tuple[Source, ...], n_triples: int) -> np.ndarray:
+    """Sum the lengths of the edges that lie in the boxes of an array, all if no boxes are known."""
+    inside = None
+    if sources:
+        inside = _inside(edges.index, [source.box for source in sources], sources[0].phases.shape)
+    return _sums(edges, inside, n_triples)
 
 
 def _inside(index: np.ndarray, boxes: list[Box], shape: tuple[int, int, int]) -> np.ndarray | None:

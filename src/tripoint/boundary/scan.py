@@ -10,9 +10,10 @@ from typing import Any
 from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
+from tripoint.blocks import Box, place
 from tripoint.boundary.access import Access, check_access, check_triples
 from tripoint.boundary.counts import BoundaryScan
-from tripoint.boundary.length import Box, Source
+from tripoint.boundary.length import Source
 from tripoint.errors import InputError
 from tripoint.sample import check_phases, check_spacing
 
@@ -26,6 +27,7 @@ def scan(
     within: Sequence[Sequence[int]] | None = None,
     junction_map: bool = True,
     interfaces: bool = True,
+    origin: Sequence[int] | None = None,
 ) -> BoundaryScan:
     """Find where phases meet: triple-phase edges, faces, and transitions along 13 directions.
 
@@ -58,6 +60,9 @@ def scan(
     interfaces : bool
         Whether to count faces and transitions. Without them and with ``junctions`` given, edges alone
         are counted, three times as fast; ``labels`` are then those of the junctions.
+    origin : (z, y, x), optional
+        Where the first voxel of ``phases`` lies in a volume of which they are a block, read with the voxels
+        that follow it: with ``within``, its halo. Parts that say so know their place when they are added.
 
     Returns
     -------
@@ -79,6 +84,7 @@ def scan(
     triples = None if junctions is None else check_triples(junctions)
     check_access(access, phases.shape)
     box = _check_box(within, phases.shape)
+    start = [0, 0, 0] if origin is None else [begin for begin, _ in place(origin, phases.shape)[0]]
     if not is_cupy_array(phases):
         import tripoint._cpu.boundary  # noqa: F401
 
@@ -105,8 +111,9 @@ def scan(
         box=inner,
         junction_map=junction_map,
     )
+    size = tuple(end - begin for begin, end in box)
     return BoundaryScan(
-        shape=tuple(end - begin for begin, end in box),
+        shape=size,
         spacing=spacing,
         labels=labels,
         triples=counted,
@@ -115,6 +122,8 @@ def scan(
         counts=counts,
         junction_map=counts.junction_map,
         sources=(Source(phases, access, box),),
+        boxes=(place([o + begin for o, (begin, _) in zip(start, box, strict=True)], size)[0],),
+        located=origin is not None,
     )
 
 
