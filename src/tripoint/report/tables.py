@@ -79,7 +79,7 @@ def junction_rows(result: Any) -> list[dict[str, Any]]:
                 "length": number(total.get("length")),
                 "density": number(total.get("density")),
                 "interval": "",
-                "active_density": "",
+                "active_density": number(total.get("active_density") if total.get("active_edges") else None),
                 "shares": {},
                 "bar": [],
             }
