@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from strategies import partitions
 from tripoint._cpu.boundary import pairs as on_host
+from tripoint.boundary import contacts, count_contacts, count_junctions, junction_edges, junctions
 from tripoint.boundary.crofton import DIRECTIONS, area, factors
 from tripoint.boundary.length import JunctionEdges
-from tripoint.boundary.regions import contacts, junctions
 from tripoint.errors import InputError
 
 CONTACT_TYPES = {
@@ -252,6 +253,88 @@ def test_slabs_read_alone_with_a_halo_merge_to_the_whole():
         parts.append(on_host.count(slab, box=box, origin=(start, 0, 0)))
     weights = factors((1, 1, 1))
     assert_same_pairs(on_host.merge(parts, 30, weights), on_host.contacts(regions, 30, weights))
+
+
+def with_halo(box, shape, halo):
+    """The slices of a block with its halo, the block within them, and where they begin."""
+    ends = [(max(b - halo, 0), min(e + halo, n)) for (b, e), n in zip(box, shape, strict=True)]
+    within = [(b - first, e - first) for (b, e), (first, _) in zip(box, ends, strict=True)]
+    return tuple(slice(*pair) for pair in ends), within, [first for first, _ in ends]
+
+
+@given(volumes(most=5), st.data(), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_contacts_of_blocks_add_up_to_those_of_the_whole(regions, data, areas):
+    rng = np.random.default_rng(0)
+    distance = rng.uniform(1, 2, regions.shape).astype(np.float32) if areas else None
+    phases = (regions % 2).astype(np.uint8)
+    expected = contacts(regions, (1, 2, 0.5), distance=distance, phases=phases, areas=areas)
+    parts = []
+    for box in data.draw(partitions(regions.shape)):
+        block, within, origin = with_halo(box, regions.shape, 1)
+        near = distance[block].copy() if areas else None
+        parts.append(count_contacts(regions[block].copy(), distance=near, phases=phases[block].copy(),
+                                    areas=areas, within=within, origin=origin))  # fmt: skip
+    whole = sum(parts[1:], start=parts[0])
+    assert whole.boxes == (tuple((0, n) for n in regions.shape),)
+    found = whole.table((1, 2, 0.5))
+    pd.testing.assert_frame_equal(found.table, expected.table, check_exact=True)
+    np.testing.assert_array_equal(found.surface_area, expected.surface_area)
+
+
+@given(volumes(most=6), st.data(), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_junctions_of_blocks_add_up_to_those_of_the_whole(regions, data, told):
+    phases = np.array([9, 0, 1, 2, 3, 1, 2], np.uint8)[regions]
+    triples = [(0, 1, 2), (2, 1, 3), (0, 9, 1)]
+    edges = brute_edges(phases, triples, status=told or None)
+    expected = junctions(regions, phases, edges, (1, 2, 0.5), triples)
+    parts = []
+    for box in data.draw(partitions(regions.shape)):
+        block, within, origin = with_halo(box, regions.shape, 1)
+        places = np.array(np.unravel_index(edges.index, regions.shape))
+        here = np.all([(places[k] >= box[k][0]) & (places[k] < box[k][1]) for k in range(3)], axis=0)
+        moved = tuple((places - np.array(origin)[:, None])[:, here])
+        index = np.ravel_multi_index(moved, regions[block].shape).astype(np.int64)
+        columns = (getattr(edges, name)[here] for name in ("axis", "triple", "status", "own_length"))
+        own = JunctionEdges(index, *columns, edges.edge_length[here])
+        parts.append(count_junctions(regions[block].copy(), phases[block].copy(), own, triples,
+                                     within=within, origin=origin))  # fmt: skip
+    whole = sum(parts[1:], start=parts[0])
+    pd.testing.assert_frame_equal(whole.table((1, 2, 0.5)), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_junctions_of_slabs_that_list_their_own_edges():
+    """With a halo as wide as lengths look, the lengths are those of the whole."""
+    regions, phases = blobs((60, 20, 22), 120, seed=3)
+    triples = [(0, 1, 2)]
+    expected = junctions(regions, phases, junction_edges(phases, (1, 1, 1), triples), (1, 1, 1), triples)
+    parts = []
+    for first in range(0, 60, 20):
+        block, within, origin = with_halo(((first, first + 20), (0, 20), (0, 22)), regions.shape, 12)
+        edges = junction_edges(phases[block], (1, 1, 1), triples)
+        parts.append(count_junctions(regions[block], phases[block], edges, triples,
+                                     within=within, origin=origin))  # fmt: skip
+    found = (parts[2] + (parts[0] + parts[1])).table()
+    assert len(found) > 50
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-6)
+
+
+def test_counts_that_cannot_be_added_are_explained():
+    regions, phases = blobs((8, 6, 6), 20)
+    part = count_contacts(regions, within=((0, 4), (0, 6), (0, 6)))
+    with pytest.raises(InputError, match="overlap"):
+        part + count_contacts(regions)
+    with pytest.raises(InputError, match="alike"):
+        part + count_contacts(regions, areas=False, within=((4, 8), (0, 6), (0, 6)))
+    with pytest.raises(InputError, match="not inside"):
+        count_contacts(regions, within=((0, 9), (0, 6), (0, 6)))
+    edges = brute_edges(phases, [(0, 1, 2)])
+    one, two = ((((a, a + 4), (0, 6), (0, 6))) for a in (0, 4))
+    with pytest.raises(InputError, match="cannot be added"):
+        count_junctions(regions, phases, edges, [(0, 1, 2)], within=one) + count_junctions(
+            regions, phases, edges, [(2, 1, 0)], within=two
+        )
 
 
 def test_threads_do_not_change_the_result():

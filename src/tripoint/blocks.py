@@ -77,3 +77,21 @@ def check_filled(boxes: Sequence[Box], shape: Shape) -> None:
             "merge the parts of all blocks first"
         )
         raise InputError(message)
+
+
+def check_within(within: Sequence[Sequence[int]] | None, shape: Sequence[int]) -> Box:
+    """Return a box of an array, all of it by default, or say that it is not inside the array."""
+    if within is None:
+        return ((0, shape[0]), (0, shape[1]), (0, shape[2]))
+    try:
+        (z0, z1), (y0, y1), (x0, x1) = [[operator.index(value) for value in pair] for pair in within]
+    except (TypeError, ValueError):
+        z0 = z1 = y0 = y1 = x0 = x1 = -1
+    box: Box = ((z0, z1), (y0, y1), (x0, x1))
+    if not all(0 <= begin < end <= n for (begin, end), n in zip(box, shape, strict=True)):
+        message = (
+            f"the box {within!r} is not inside the volume of shape {tuple(shape)}; "
+            "give ((z0, z1), (y0, y1), (x0, x1)) with 0 <= begin < end <= size"
+        )
+        raise InputError(message)
+    return box

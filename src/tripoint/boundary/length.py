@@ -164,15 +164,15 @@ def sum_lengths(edges: JunctionEdges, sources: tuple[Source, ...], n_triples: in
     """Sum the lengths of the edges that lie in the boxes of an array, all if no boxes are known."""
     inside = None
     if sources:
-        inside = _inside(edges.index, [source.box for source in sources], sources[0].phases.shape)
+        inside = inside_boxes(edges.index, [source.box for source in sources], sources[0].phases.shape)
     return _sums(edges, inside, n_triples)
 
 
-def _inside(index: np.ndarray, boxes: list[Box], shape: tuple[int, int, int]) -> np.ndarray | None:
+def inside_boxes(index: np.ndarray, boxes: Sequence[Box], shape: Sequence[int]) -> np.ndarray | None:
     """Return which edges lie in one of the boxes; None for all."""
     if sum(math.prod(end - begin for begin, end in box) for box in boxes) == math.prod(shape):
         return None
-    places = np.unravel_index(index, shape)
+    places = np.unravel_index(index, tuple(shape))
     inside = np.zeros(len(index), np.bool_)
     for box in boxes:
         here = np.ones(len(index), np.bool_)

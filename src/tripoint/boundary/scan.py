@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
-from tripoint.blocks import Box, place
+from tripoint.blocks import check_within, place
 from tripoint.boundary.access import Access, check_access, check_triples
 from tripoint.boundary.counts import BoundaryScan
 from tripoint.boundary.length import Source
-from tripoint.errors import InputError
 from tripoint.sample import check_phases, check_spacing
 
 
@@ -83,7 +81,7 @@ def scan(
     spacing = check_spacing(spacing)
     triples = None if junctions is None else check_triples(junctions)
     check_access(access, phases.shape)
-    box = _check_box(within, phases.shape)
+    box = check_within(within, phases.shape)
     start = [0, 0, 0] if origin is None else [begin for begin, _ in place(origin, phases.shape)[0]]
     if not is_cupy_array(phases):
         import tripoint._cpu.boundary  # noqa: F401
@@ -125,20 +123,3 @@ def scan(
         boxes=(place([o + begin for o, (begin, _) in zip(start, box, strict=True)], size)[0],),
         located=origin is not None,
     )
-
-
-def _check_box(within: Sequence[Sequence[int]] | None, shape: Sequence[int]) -> Box:
-    if within is None:
-        return ((0, shape[0]), (0, shape[1]), (0, shape[2]))
-    try:
-        (z0, z1), (y0, y1), (x0, x1) = [[operator.index(value) for value in pair] for pair in within]
-    except (TypeError, ValueError):
-        z0 = z1 = y0 = y1 = x0 = x1 = -1
-    box: Box = ((z0, z1), (y0, y1), (x0, x1))
-    if not all(0 <= begin < end <= n for (begin, end), n in zip(box, shape, strict=True)):
-        message = (
-            f"the box {within!r} is not inside the volume of shape {tuple(shape)}; "
-            "give ((z0, z1), (y0, y1), (x0, x1)) with 0 <= begin < end <= size"
-        )
-        raise InputError(message)
-    return box

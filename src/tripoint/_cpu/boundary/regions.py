@@ -1,6 +1,6 @@
-"""Host side of :mod:`tripoint.boundary.regions`: pairs of regions in one file, triples in the other."""
+"""Host side of the boundaries of regions: pairs of regions in one file, triples in the other."""
 
-from tripoint._cpu.boundary.pairs import contacts
+from tripoint._cpu.boundary.pairs import count
 from tripoint._cpu.boundary.triples import junctions
 
-__all__ = ["contacts", "junctions"]
+__all__ = ["count", "junctions"]
