@@ -46,6 +46,11 @@ def transform(phases: Any, spacing: Any = (1, 1, 1), squared: bool = False) -> A
     (Felzenszwalb & Huttenlocher, Theory of Computing 8, 2012), with 1 byte per voxel for a copy of the labels
     where 0 occurs (2 where all 256 labels do) and 2 of its own.  Squares are exact at isotropic spacing
     either way, and rounded to float32 otherwise.
+
+    It runs in core, in four passes over the voxels: one along each axis and one to take roots. There is no
+    form for blocks yet. It would make the passes along y and x slab by slab, and the one along z on slabs cut
+    across y, with the squares on disk between the two; where all radii are below some width, a halo of that
+    width would do instead, in a single pass.
     """
     spacing = check_spacing(spacing)
     check_phases(phases)

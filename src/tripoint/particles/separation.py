@@ -86,9 +86,14 @@ def separate(
        smaller index.
     5. *Pieces*: regions are split into 6-connected pieces, because contacts are faces.
 
-    Out of core, blocks with a halo of two voxels know their steps (3); a path that leaves a block ends in a
-    provisional label for the voxel it enters, resolved over the blocks; saddles (4) reduce by maximum and
-    pieces (5) by union–find over the faces of the blocks.
+    It runs in core: phases, distance and labels are in memory at once. Beside those of the distance it makes
+    nine passes over the voxels: one each for heights, steps, paths and saddles, two to count and name the
+    summits, and three to count, join and number the runs of the pieces.
+    There is no form for blocks yet. It would take blocks with a halo of two voxels, from which their steps
+    follow; a path that leaves a block would end in a provisional label for the voxel that it enters, to be
+    resolved to its summit once all blocks were climbed. Saddles would then reduce by maximum, basins merge in
+    one place, from tables alone, and pieces join by union–find over the faces of the blocks, as components do
+    in :func:`tripoint.percolation.merge`.
 
     Memory beyond the phases: 4 bytes per voxel for the distance, 4 for the result, 1 for directions: 9
     with the distance, 5 without, and 24 bytes per pair of basins that touch.
