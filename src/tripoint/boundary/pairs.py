@@ -71,7 +71,9 @@ def contacts(
     (2007) 83-92.
     """
     spacing = check_spacing(spacing)
-    return count_contacts(regions, distance=distance, phases=phases, areas=areas).table(spacing)
+    # The counts are let go of before the table is made: they are as large.
+    sums = count_contacts(regions, distance=distance, phases=phases, areas=areas)._sums(spacing)
+    return _contact_table(sums, spacing, areas)
 
 
 def count_contacts(
@@ -172,13 +174,13 @@ class ContactCounts:
 
     def table(self, spacing: Any = (1.0, 1.0, 1.0)) -> ContactTable:
         """Return the contacts and surface areas in the blocks; see `contacts`."""
+        spacing = check_spacing(spacing)
+        return _contact_table(self._sums(spacing), spacing, self.areas)
+
+    def _sums(self, spacing: Any) -> dict[str, np.ndarray]:
         from tripoint._cpu.boundary.pairs import merge  # what was counted is small, and on the host
 
-        spacing = check_spacing(spacing)
-        sums = merge(self.parts, self.highest, factors(spacing))
-        return ContactTable(
-            _contact_table(sums, spacing, self.areas), sums["surface_area"] if self.areas else None
-        )
+        return merge(self.parts, self.highest, factors(spacing))
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class ContactTable:
     surface_area: np.ndarray | None
 
 
-def _contact_table(sums: dict[str, np.ndarray], spacing: Sequence[float], areas: bool) -> pd.DataFrame:
+def _contact_table(sums: dict[str, np.ndarray], spacing: Sequence[float], areas: bool) -> ContactTable:
     faces = sums["faces"].sum(axis=1)
     columns = {"source": sums["source"], "target": sums["target"]}
     columns |= {f"faces_{axis}": sums["faces"][:, i] for i, axis in enumerate(AXES)}
@@ -214,4 +216,4 @@ def _contact_table(sums: dict[str, np.ndarray], spacing: Sequence[float], areas:
     if areas:
         disk = np.sqrt(sums["area"] / np.pi)
         columns["neck_radius"] = np.where(sums["radius"] > 0, sums["radius"], disk)
-    return pd.DataFrame(columns)
+    return ContactTable(pd.DataFrame(columns), sums["surface_area"] if areas else None)
