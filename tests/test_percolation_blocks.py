@@ -82,6 +82,19 @@ def test_blocks_that_meet_at_an_edge_or_a_corner_alone(step, needed):
         assert whole.components()[128].components == (1 if connectivity >= needed else 2)
 
 
+@pytest.mark.parametrize("connectivity", [6, 18, 26])
+def test_any_order_of_adding_finds_all_neighbours(connectivity):
+    """A block whose faces are all taken still has neighbours across its edges and corners."""
+    random = np.random.default_rng(connectivity)
+    for _ in range(30):
+        phases = random.choice(np.array(LABELS, np.uint8), (6, 6, 6), p=(0.2, 0.6, 0.2))
+        boxes = list(product(*[[(0, 2), (2, 4), (4, 6)]] * 3))
+        random.shuffle(boxes)
+        parts = [part_of(phases, box, MATERIALS, connectivity) for box in boxes]
+        whole = reduce(lambda one, other: one + other, parts)
+        assert whole.measure() == without_access(percolation.measure(phases, MATERIALS, connectivity))
+
+
 def test_pieces_join_around_many_blocks():
     """A spiral through a slab of single-voxel blocks, open at one end."""
     phases = np.zeros((1, 7, 7), np.uint8)
