@@ -87,7 +87,8 @@ def analyze(
         scan = boundary.scan(phases, spacing, materials.junction_labels, access=voxels.access)
     with record.step("junction length"):
         edges = boundary.junction_edges(phases, spacing, materials.junction_labels, access=voxels.access)
-        scan = scan.with_edges(edges)
+        scan = scan.with_edges(edges)  # which lets go of the access
+    del voxels.access
     with record.step("representativity"):
         intervals = representativity.measure(phases, spacing, materials, scan, edges, subvolumes)
     with record.step("distance"):

@@ -84,7 +84,7 @@ def merge(parts: Iterable[Part]) -> Part:
 
     Notes
     -----
-    Time: the square of the number of blocks to find those that touch (16 million pairs a second), then
+    Time: the square of the number of blocks to find those that touch, then
     the voxels of their planes. Planes that have met all their neighbours are dropped.
     """
     parts = tuple(parts)
