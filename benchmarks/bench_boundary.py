@@ -70,7 +70,7 @@ def main() -> None:
             print(f"{case:28s}{value:10.2f} {title}")
     print(f"{'first call (compiles once)':28s}{first_call:10.2f} s")
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "bench_boundary.json").write_text(json.dumps(result, indent=2) + "\n")
+    (options.output / "boundary_cpu.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 def volume() -> tuple[np.ndarray, str]:
