@@ -118,8 +118,7 @@ def test_coverage_of_the_true_mean():
 
 def measure(phases, spacing=(1.0, 1.0, 1.0), divisions=4):
     whole = boundary.scan(phases, spacing, LAYERS.junction_labels)
-    edges = boundary.junction_edges(phases, spacing, LAYERS.junction_labels)
-    return representativity.measure(phases, spacing, LAYERS, whole, edges, divisions)
+    return representativity.measure(phases, spacing, LAYERS, whole, divisions)
 
 
 def student(values):

@@ -90,7 +90,7 @@ def analyze(
         scan = scan.with_edges(edges)  # which lets go of the access
     del voxels.access
     with record.step("representativity"):
-        intervals = representativity.measure(phases, spacing, materials, scan, edges, subvolumes)
+        intervals = representativity.measure(phases, spacing, materials, scan, subvolumes)
     with record.step("distance"):
         to_wall = distance.transform(phases, spacing)
     with record.step("separation"):

@@ -89,7 +89,6 @@ def measure(
     spacing: tuple[float, float, float],
     materials: Materials,
     whole: boundary.BoundaryScan,
-    edges: boundary.JunctionEdges,
     divisions: int = 4,
 ) -> Representativity:
     """Return 95 % intervals from sub-volumes.
@@ -101,9 +100,8 @@ def measure(
         µm.
     materials : Materials
     whole : BoundaryScan
-        The scan of the whole volume.
-    edges : JunctionEdges
-        Its edges, whose unbiased lengths the densities are scaled to.
+        The scan of the whole volume, whose unbiased lengths the densities are scaled to; lengths that it
+        was given (``with_edges``) are not worked out again.
     divisions : int
         Boxes along each axis; 2 where boxes would be under 16 voxels along an axis, none below that.
 
@@ -124,7 +122,6 @@ def measure(
         fractions.append([counts[label] / block.size for label in names])
         part = boundary.scan(phases, spacing, materials.junction_labels, within=box, junction_map=False)
         parts.append((part, block.size * math.prod(spacing)))
-    corrections = _corrections(whole, edges)
     return Representativity(
         subvolumes=len(parts),
         volume_fraction={
@@ -132,7 +129,7 @@ def measure(
         },
         tpb_density={
             "|".join(names[label] for label in junction.phases): interval(
-                [part.junctions[i].raw_length / volume * corrections[i] for part, volume in parts]
+                [part.junctions[i].raw_length / volume * _correction(junction) for part, volume in parts]
             )
             for i, junction in enumerate(whole.junctions)
         },
@@ -160,13 +157,9 @@ def interval(values: list[float]) -> Interval:
     return Interval(mean, max(0.0, mean - half), mean + half)
 
 
-def _corrections(whole: boundary.BoundaryScan, edges: boundary.JunctionEdges) -> list[float]:
-    """Unbiased over raw length of every junction."""
-    lengths = np.bincount(edges.triple, weights=edges.own_length, minlength=len(whole.junctions))
-    return [
-        float(length) / junction.raw_length if junction.raw_length else 1.0
-        for length, junction in zip(lengths, whole.junctions, strict=True)
-    ]
+def _correction(junction: boundary.Junction) -> float:
+    """Unbiased over raw length of a junction."""
+    return junction.length / junction.raw_length if junction.raw_length else 1.0
 
 
 def _areas(

@@ -7,8 +7,8 @@ from numba import get_num_threads, prange
 
 from tripoint._cpu.compiled import compiled
 
-SUMMIT = np.uint8(13)  # direction code of a voxel that stays: code = 9 (dz + 1) + 3 (dy + 1) + (dx + 1)
-NONE = np.uint8(255)  # voxels that do not climb
+SUMMIT = 13  # direction code of a voxel that stays: code = 9 (dz + 1) + 3 (dy + 1) + (dx + 1)
+NONE = 255  # voxels that do not climb
 HIGHEST = 2.0**24  # of the distances in 1/256 voxel; infinite where the volume is of one phase
 
 
@@ -150,10 +150,10 @@ def _steepest(phases, heights, climbing, members, slopes, borders, codes):
             for y in range(ny):
                 best[:] = 0.0
                 _copy(heights[z, y], best_top)
-                best_code[:] = 13
+                best_code[:] = SUMMIT
                 for group in range(7):
                     _copy(heights[z, y], top)
-                    top_code[:] = 13
+                    top_code[:] = SUMMIT
                     for member in range(8):
                         code = members[group, member]
                         if code < 0:
@@ -170,8 +170,8 @@ def _steepest(phases, heights, climbing, members, slopes, borders, codes):
                 for x in range(nx):
                     code = best_code[x]
                     if not climbing[phases[z, y, x]]:
-                        code = 255
-                    elif code == 13:
+                        code = NONE
+                    elif code == SUMMIT:
                         code = _level(phases, heights, z, y, x)
                     codes[z, y, x] = code
 
@@ -206,7 +206,7 @@ def _level(phases, heights, z, y, x):
             continue
         if heights[z_in, y_in, x_in] == heights[z, y, x] and phases[z_in, y_in, x_in] == phases[z, y, x]:
             return code
-    return 13
+    return SUMMIT
 
 
 @compiled(parallel=True)
@@ -215,7 +215,7 @@ def _count_summits(codes, first):
         count = 0
         for y in range(codes.shape[1]):
             for x in range(codes.shape[2]):
-                count += codes[z, y, x] == 13
+                count += codes[z, y, x] == SUMMIT
         first[z + 1] = count
 
 
@@ -227,12 +227,12 @@ def _place_summits(codes, phases, distance, fixed, first, labels, summits, heigh
         for y in range(codes.shape[1]):
             for x in range(codes.shape[2]):
                 code = codes[z, y, x]
-                if code == 13:
+                if code == SUMMIT:
                     number += 1
                     summits[number] = distance[z, y, x]
                     heights[number] = labels[z, y, x]
                     labels[z, y, x] = number
-                elif code == 255:
+                elif code == NONE:
                     labels[z, y, x] = fixed[phases[z, y, x]]
                 else:
                     labels[z, y, x] = 0
@@ -246,7 +246,7 @@ def _follow(codes, steps, labels):
     """
     for start in prange(codes.size):
         voxel = np.int64(start)
-        if codes[start] != 255 and labels[start] == 0:
+        if codes[start] != NONE and labels[start] == 0:
             while labels[voxel] == 0:
                 voxel += steps[codes[voxel]]
             label = labels[voxel]
