@@ -54,7 +54,5 @@ def transform(phases: Any, spacing: Any = (1, 1, 1), squared: bool = False) -> A
     """
     spacing = check_spacing(spacing)
     check_phases(phases)
-    import tripoint._cpu.distance  # noqa: F401  numba is slow to import: only when it is needed
-
     implementation = _cuda if is_cupy_array(phases) else _cpu
     return implementation.distance.transform(phases, spacing, squared)

@@ -1,19 +1,15 @@
 """The GPU side of every room: the same names as :mod:`tripoint._cpu`, on CuPy arrays.
 
-No room has its GPU side yet.  Asking for one says so; nothing falls back to the host in silence.
+A module here carries the name of the public module whose branch calls it, and is imported when it is first
+asked for.  Nothing falls back to the host in silence, and nothing below this line imports numba.
 """
 
-from typing import NoReturn
+from importlib import import_module
+from typing import Any
 
-from tripoint.errors import DeviceError
 
-
-def __getattr__(room: str) -> NoReturn:
-    """Answer for every room that is not built yet."""
+def __getattr__(room: str) -> Any:
+    """Import a room when it is first asked for."""
     if room.startswith("__"):
         raise AttributeError(room)
-    message = (
-        f"the GPU side of '{room}' is not built yet; "
-        "bring the volume to the host with sample.to('cpu') or run with device=cpu"
-    )
-    raise DeviceError(message)
+    return import_module(f"tripoint._cuda.{room}")

@@ -72,9 +72,6 @@ def junction_edges(
     if len(triples) > 256:
         message = f"lengths of {len(triples)} junctions were asked for and 256 fit; name those of interest"
         raise InputError(message)
-    if not is_cupy_array(phases):
-        import tripoint._cpu.boundary  # noqa: F401
-
     implementation: Any = _cuda if is_cupy_array(phases) else _cpu
     columns = implementation.boundary.junction_edges(
         phases,

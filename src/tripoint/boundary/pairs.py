@@ -126,8 +126,6 @@ def count_contacts(
     box, _ = place(
         [o + begin for o, (begin, _) in zip(start, inner, strict=True)], [end - begin for begin, end in inner]
     )
-    import tripoint._cpu.boundary.regions  # noqa: F401  numba is slow to import: only when it is needed
-
     implementation = _cuda if is_cupy_array(regions) else _cpu
     counts = implementation.boundary.regions.count(regions, distance, phases, areas, inner, start)
     return ContactCounts((box,), highest, areas, distance is not None, (counts,))

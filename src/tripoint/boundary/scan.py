@@ -83,9 +83,6 @@ def scan(
     check_access(access, phases.shape)
     box = check_within(within, phases.shape)
     start = [0, 0, 0] if origin is None else [begin for begin, _ in place(origin, phases.shape)[0]]
-    if not is_cupy_array(phases):
-        import tripoint._cpu.boundary  # noqa: F401
-
     implementation: Any = _cuda if is_cupy_array(phases) else _cpu
     # Neighbours are one voxel away: all that is needed of the volume is the box and one voxel around it.
     crop = tuple(

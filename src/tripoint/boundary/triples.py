@@ -121,8 +121,6 @@ def count_junctions(
     chosen = inside_boxes(edges.index, [inner], regions.shape)
     if chosen is not None:
         edges = JunctionEdges(*(getattr(edges, column.name)[chosen] for column in fields(edges)))
-    import tripoint._cpu.boundary.regions  # noqa: F401  numba is slow to import: only when it is needed
-
     implementation = _cuda if is_cupy_array(regions) else _cpu
     sums = implementation.boundary.regions.junctions(regions, phases, edges, triples)
     counts = sums["counts"]

@@ -121,8 +121,6 @@ def measure(
         )
         raise InputError(message)
     box, whole = place(origin, regions.shape, shape)
-    import tripoint._cpu.particles  # noqa: F401  numba is slow to import: only when it is needed
-
     implementation = _cuda if is_cupy_array(phases) else _cpu
     columns = implementation.particles.measure(regions, phases, distance, [begin for begin, _ in box], whole)
     return RegionSums(whole, (box,), *columns)

@@ -112,8 +112,6 @@ def separate(
         raise InputError(message)
     if distance is not None:
         check_distance(distance, phases)
-    import tripoint._cpu.particles  # noqa: F401  numba is slow to import: only when it is needed
-
     implementation = _cuda if is_cupy_array(phases) else _cpu
     return implementation.particles.separate(phases, spacing, chosen, float(neck_ratio), whole, distance)
 

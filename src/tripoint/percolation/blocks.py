@@ -284,8 +284,6 @@ class Part:
 
 def implementation(block: Any) -> Any:
     """Return the side that finds components of an array: the host's or the GPU's."""
-    import tripoint._cpu.percolation  # noqa: F401  numba is slow to import: only when it is needed
-
     return (_cuda if is_cupy_array(block) else _cpu).percolation
 
 
