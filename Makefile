@@ -4,13 +4,15 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-fast lint format bench clean help
+.PHONY: demo test test-fast lint format bench gpu-check docker-rehearsal clean help
 
 help:
 	@echo "make demo    make a synthetic cathode, analyse it, say where the report is"
 	@echo "make test    run the tests (PYTEST='-k boundary' for some of them)"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   benchmarks beside the peers, into benchmarks/results"
+	@echo "make gpu-check        on a machine with a GPU: its tests, sanitizer and benchmarks, into OUT=folder"
+	@echo "make docker-rehearsal the steps of the Dockerfile in a clean folder, without an engine"
 
 demo: $(VENV)/.installed
 	$(BIN)/tripoint synth output=out/demo/cathode.zarr overwrite=true
@@ -34,6 +36,15 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+# With the Python that has CuPy: GPU_PYTHON=python3 where it is not that of the virtual environment.
+OUT        ?= out/gpu-check
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
+gpu-check:
+	$(GPU_PYTHON) benchmarks/gpu_check.py $(OUT) $(GPU_CHECK)
+
+docker-rehearsal:
+	$(PYTHON) tests/rehearse_dockerfile.py $(REHEARSAL)
 
 # A target is remade when what it installs has changed.
 $(VENV)/bin/python:

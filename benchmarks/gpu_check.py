@@ -1,0 +1,133 @@
+"""All that is to be done while a GPU is at hand: its tests, its sanitizer, its benchmarks, into one folder.
+
+    python benchmarks/gpu_check.py FOLDER [--steps tests,sanitizer,benchmarks] [--sizes 256,512,1024]
+
+Needs what tripoint[cuda] installs, pytest and hypothesis, no network.  tripoint itself is taken from this
+checkout, installed or not.  Writes gpu_check.json (what it ran on, how it went) after every step, gpu.json
+(the benchmarks), and the whole output of each step beside them; exits with 1 where a step failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ("memcheck", "racecheck", "synccheck")
+STEPS = ("tests", "sanitizer", "benchmarks")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--sizes", default="256,512,1024", help="of the benchmarks")
+    parser.add_argument("--select", default="cuda and not stood_in", help="which tests, as pytest's -k")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {"commit": commit(), "date": time.strftime("%Y-%m-%d"), **driver()}
+    with tempfile.TemporaryDirectory() as place:
+        environment = with_tripoint(Path(place))
+        for step in options.steps.split(","):
+            start = time.perf_counter()
+            if step == "tests":
+                report[step] = tests(options, environment)
+            elif step == "sanitizer":
+                report[step] = sanitizer(options, environment)
+            else:
+                report[step] = benchmarks(options, environment)
+            report[step]["seconds"] = round(time.perf_counter() - start, 1)
+            (options.folder / "gpu_check.json").write_text(json.dumps(report, indent=2) + "\n")
+            print(step, json.dumps(report[step]), flush=True)
+    return 0 if all(report[step]["passed"] for step in options.steps.split(",")) else 1
+
+
+def with_tripoint(place: Path) -> dict[str, str]:
+    """Return an environment in which this checkout is importable, kernels and settings included."""
+    done = subprocess.run([sys.executable, "-c", "import tripoint.kernels, tripoint.conf"],
+                          capture_output=True, check=False)  # fmt: skip
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if done.returncode:
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+        # A copy, because building leaves folders in the checkout.
+        copy = place / "checkout"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "out", "build"))
+        subprocess.run([*install, "--target", str(place / "site"), str(copy)], check=True)
+        environment["PYTHONPATH"] = os.pathsep.join([str(place / "site"), environment.get("PYTHONPATH", "")])
+    return environment
+
+
+def tests(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, Any]:
+    """Run the tests that run on a GPU."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", options.select, "-q", "tests"]
+    text, code = logged(command, options.folder / "tests.txt", environment)
+    counts = {
+        word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", text)
+    }
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.MULTILINE)
+    return {"passed": code == 0, "counts": counts, "failed": failed[:50]}
+
+
+def sanitizer(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, Any]:
+    """Run the kernels' small cases under compute-sanitizer, where there is one."""
+    program = shutil.which("compute-sanitizer")
+    if program is None:
+        return {"passed": True, "skipped": "there is no compute-sanitizer on the PATH"}
+    found: dict[str, Any] = {"passed": True}
+    for tool in TOOLS:
+        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable,
+                   str(ROOT / "benchmarks" / "sanitizer_cases.py")]  # fmt: skip
+        text, code = logged(command, options.folder / f"{tool}.txt", environment)
+        summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", text)
+        found[tool] = {"exit": code, "summary": summary[-1] if summary else ""}
+        found["passed"] &= code == 0
+    return found
+
+
+def benchmarks(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, Any]:
+    """Measure; the figures are in gpu.json."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "bench_gpu.py"), "--output", str(options.folder),
+               "--sizes", options.sizes]  # fmt: skip
+    _, code = logged(command, options.folder / "benchmarks.txt", environment)
+    return {"passed": code == 0}
+
+
+def logged(command: list[str], log: Path, environment: dict[str, str]) -> tuple[str, int]:
+    """Run a command, keep its output, and return it with the exit code."""
+    with log.open("w") as out:
+        code = subprocess.run(
+            command, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT, env=environment, check=False
+        ).returncode
+    return log.read_text(errors="replace"), code
+
+
+def commit() -> str:
+    """Return the commit of the checkout, marked where files differ from it; empty without git."""
+    done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"],
+                          cwd=ROOT, capture_output=True, text=True, check=False)  # fmt: skip
+    return done.stdout.strip()
+
+
+def driver() -> dict[str, str]:
+    """Return the name of the GPU and the version of its driver, as nvidia-smi tells them."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return {"gpu": "", "driver": ""}
+    query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    first = (done.stdout.splitlines() or [""])[0]
+    name, _, version = first.partition(", ")
+    return {"gpu": name, "driver": version}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Small volumes through every kernel, for compute-sanitizer: odd shapes, crops, one and many phases.
+
+    compute-sanitizer --tool memcheck python benchmarks/sanitizer_cases.py
+
+Every array is allocated apart, without CuPy's pool, so that an access beyond one is seen.
+"""
+
+from __future__ import annotations
+
+import cupy as cp
+import numpy as np
+
+import tripoint
+from tripoint import boundary, distance, particles, synth
+
+SHAPES = ((24, 24, 24), (3, 5, 7), (17, 33, 65), (2, 2, 131), (9, 64, 32))
+
+
+def main() -> None:
+    cp.cuda.set_allocator(None)
+    cp.cuda.set_pinned_memory_allocator(None)
+    generator = np.random.default_rng(0)
+    for shape in SHAPES:
+        phases = generator.integers(0, 4, shape, np.uint8)
+        tripoint.analyze(tripoint.Sample(phases, (0.3, 0.4, 0.5), "solid_state_cathode"), device="cuda")
+    tripoint.analyze(synth.solid_state_cathode((40, 40, 40)), device="cuda")
+    crop = cp.asarray(generator.integers(0, 9, (20, 21, 70), np.uint8))[3:, 2:19, 5:66]
+    boundary.scan(crop, within=((1, 9), (2, 15), (3, 50)))
+    particles.separate(crop, distance=distance.transform(crop))
+    cp.cuda.runtime.deviceSynchronize()
+
+
+if __name__ == "__main__":
+    main()
