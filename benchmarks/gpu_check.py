@@ -68,7 +68,18 @@ def with_tripoint(place: Path) -> dict[str, str]:
 
 def tests(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, Any]:
     """Run the tests that run on a GPU."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", options.select, "-q", "tests"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--continue-on-collection-errors",
+        "-k",
+        options.select,
+        "-q",
+        "tests",
+    ]
     text, code = logged(command, options.folder / "tests.txt", environment)
     counts = {
         word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", text)
