@@ -42,10 +42,22 @@ def column(frame: Any, name: str, dtype: Any = None) -> Any:
 
 
 def named(labels: Any, names: Mapping[int, str]) -> Any:
-    """Return the column of the names that labels stand for, ready to be assigned to a table."""
+    """Return the column of the names of phases, ready to be assigned to a table.
+
+    Parameters
+    ----------
+    labels : (n,) uint8
+    names : mapping of int to str
+        A label without a name is its own name.
+
+    Returns
+    -------
+    pandas.Series or cudf.Series
+    """
     if is_cupy_array(labels):
         return _cuda.tables.named(labels, names)
-    return pd.Series(labels).map(dict(names)).astype(str)
+    every = np.array([names.get(label, str(label)) for label in range(256)], dtype=object)
+    return pd.Series(every[labels], dtype=str)
 
 
 def on_gpu(frame: Any) -> bool:
@@ -61,6 +73,27 @@ def to_host(frame: Any) -> pd.DataFrame:
 def namespace(values: Any) -> Any:
     """Return the module whose functions work on an array: NumPy's names for either side."""
     return array_namespace(values)
+
+
+def find_rows(ids: Any, wanted: Any) -> Any:
+    """Return where ids stand in a column of distinct ids that are not negative, -1 where they do not.
+
+    Parameters
+    ----------
+    ids : (n,) int
+        In any order.
+    wanted : (m,) int
+
+    Returns
+    -------
+    (m,) int64
+    """
+    xp = array_namespace(ids)
+    highest = int(ids.max()) if len(ids) else 0
+    place = xp.full(highest + 1, -1, dtype=xp.int64)
+    place[ids] = xp.arange(len(ids))
+    known = (wanted >= 0) & (wanted <= highest)
+    return xp.where(known, place[xp.where(known, wanted, 0)], -1)
 
 
 def sums(rows: Any, values: Any, count: int) -> Any:
