@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tripoint import percolation
-from tripoint.errors import InputError, TripointError
+from tripoint.errors import DeviceError, InputError, TripointError
 from tripoint.particles import sphericity
 from tripoint.sample import Sample
+from tripoint.tables import column, find_rows, named, namespace, on_gpu, sums, table, to_host
 
 ENDS = ("source", "target")
 CORNERS = ("a", "b", "c")
@@ -36,19 +38,48 @@ class Graph:
     Notes
     -----
     All columns, their units and equations are listed in docs/graph.md.
+
+    An analysis on the GPU makes cuDF tables; ``to("cpu")`` gives pandas.  The views, ``subgraph``,
+    ``to_networkx`` and ``to_pyg``, start from either and are on the host.
     """
 
-    nodes: pd.DataFrame
-    contacts: pd.DataFrame
-    junctions: pd.DataFrame
+    nodes: Any
+    contacts: Any
+    junctions: Any
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        phases = ", ".join(f"{phase} {n}" for phase, n in self.nodes["phase"].value_counts().items())
+        named_phases = to_host(self.nodes[["phase"]])["phase"]
+        phases = ", ".join(f"{phase} {n}" for phase, n in named_phases.value_counts().items())
         return (
             f"Graph({self.metadata.get('name', '')!r}: {len(self.nodes)} regions ({phases}), "
             f"{len(self.contacts)} contacts, {len(self.junctions)} junctions)"
         )
+
+    @property
+    def device(self) -> str:
+        """``"cuda"`` or ``"cpu"``: where the tables live."""
+        return "cuda" if on_gpu(self.nodes) else "cpu"
+
+    def to(self, device: str) -> Graph:
+        """Return the graph with pandas tables, ``to("cpu")``; brought over once, however often it is asked for.
+
+        Raises
+        ------
+        DeviceError
+            A device other than the host, which is where graphs go and the GPU where they are made.
+        """
+        if device == self.device:
+            return self
+        if device != "cpu":
+            message = f"a graph cannot be moved to '{device}', only to cpu; analyse the sample on that device"
+            raise DeviceError(message)
+        return self._on_host
+
+    @cached_property
+    def _on_host(self) -> Graph:
+        host = {name: to_host(getattr(self, name)) for name in ("nodes", "contacts", "junctions")}
+        return replace(self, **host)
 
     def subgraph(self, *phases: str) -> Graph:
         """Return the graph of the regions of these phases; columns keep their values.
@@ -60,6 +91,8 @@ class Graph:
         InputError
             A phase that is not in the materials.
         """
+        if self.device != "cpu":
+            return self.to("cpu").subgraph(*phases)
         known = set(self.nodes["phase"]) | set(self.metadata.get("materials", {}).get("phases", {}))
         unknown = [phase for phase in phases if phase not in known]
         if unknown:
@@ -89,14 +122,15 @@ class Graph:
         """
         import networkx as nx
 
+        host = self.to("cpu")
         graph = nx.Graph(**self.metadata)
-        for row in _records(self.nodes):
+        for row in _records(host.nodes):
             graph.add_node(row.pop("node"), **row)
-        for row in _records(self.contacts):
+        for row in _records(host.contacts):
             graph.add_edge(row.pop("source"), row.pop("target"), **row)
         if junctions:
             nx.set_node_attributes(graph, "region", "kind")
-            for number, row in enumerate(_records(self.junctions)):
+            for number, row in enumerate(_records(host.junctions)):
                 graph.add_node(("junction", number), kind="junction", **row)
                 graph.add_edges_from((("junction", number), row[corner]) for corner in CORNERS)
         return graph
@@ -133,6 +167,8 @@ class Graph:
                 "install tripoint[learn] or torch and torch-geometric"
             )
             raise TripointError(message) from error
+        if self.device != "cpu":
+            return self.to("cpu").to_pyg(node_columns, contact_columns, junction_columns)
         node_columns = list(node_columns or _features(self.nodes, ("node", "label")))
         contact_columns = list(contact_columns or _features(self.contacts, ENDS))
         data = HeteroData(
@@ -181,13 +217,13 @@ class Graph:
         return pd.Index(self.nodes["node"]).get_indexer(ids)
 
 
-def build(nodes: pd.DataFrame, contacts: Any, junctions: pd.DataFrame | None, sample: Sample) -> Graph:
+def build(nodes: Any, contacts: Any, junctions: Any, sample: Sample) -> Graph:
     """Assemble the graph of a sample from the tables of its regions, contacts and junctions.
 
     Parameters
     ----------
     nodes : DataFrame
-        A row per region, from ``particles.describe``.
+        A row per region, from ``particles.describe``; pandas or cuDF, as the other two.
     contacts : ContactTable or DataFrame
         From ``boundary.contacts``: the table, and the surface area of every region.
     junctions : DataFrame or None
@@ -200,91 +236,109 @@ def build(nodes: pd.DataFrame, contacts: Any, junctions: pd.DataFrame | None, sa
     Graph
         Nodes with contact areas per phase, coordination, surface, junction lengths and, for every carrier
         with a terminal, the columns of `percolation.paths`; contacts with their phases and resistances.
+        Its tables are where those given are.
 
     Raises
     ------
     InputError
         Tables that do not belong together.
     """
-    table = getattr(contacts, "table", contacts)
-    if junctions is None:
-        junctions = _no_junctions()
-    nodes = _with_phases(nodes, sample)
-    phase_of = nodes.set_index("node")["phase"]
-    table = table.assign(**{f"{end}_phase": table[end].map(phase_of) for end in ENDS})
-    nodes = _with_contacts(nodes, table, [phase.name for phase in sample.materials.phases])
     surface = getattr(contacts, "surface_area", None)
+    pairs = getattr(contacts, "table", contacts).reset_index(drop=True)
+    nodes = nodes.reset_index(drop=True)
+    names = {phase.label: phase.name for phase in sample.materials.phases}
+    node, label = column(nodes, "node"), column(nodes, "label")
+    ends = tuple(
+        find_rows(node, column(pairs, end)) for end in ENDS
+    )  # the paths refuse those that are missing
+    triples = _no_junctions(node) if junctions is None else junctions
+
+    nodes = _with_phases(nodes, named(label, names))
+    pairs = pairs.assign(
+        **{f"{end}_phase": named(label[at], names) for end, at in zip(ENDS, ends, strict=True)}
+    )
+    columns = _contact_columns(label, ends, column(pairs, "area", np.float64), names)
     if surface is not None:
-        nodes = _with_surface(nodes, np.asarray(surface))
-    nodes = _with_junctions(nodes, junctions)
-    nodes, table = percolation.paths(nodes, table, sample.materials, sample.shape, sample.spacing)
+        columns |= _surface_columns(nodes, node, surface)
+    columns |= _junction_columns(node, triples)
+    nodes, pairs = percolation.paths(
+        nodes.assign(**columns), pairs, sample.materials, sample.shape, sample.spacing
+    )
     metadata = {
         "name": sample.name,
         "shape": list(sample.shape),
         "spacing": list(sample.spacing),
         "materials": sample.materials.to_mapping(),
     }
-    return Graph(nodes, table, junctions, metadata)
+    return Graph(nodes, pairs, triples, metadata)
 
 
-def _with_phases(nodes: pd.DataFrame, sample: Sample) -> pd.DataFrame:
-    """Name the phase of every region, in the column after its id."""
-    names = nodes["label"].map({phase.label: phase.name for phase in sample.materials.phases}).astype(str)
-    rest = [column for column in nodes.columns if column not in ("node", "phase")]
-    return nodes.assign(phase=names)[["node", "phase", *rest]]
+def _with_phases(nodes: Any, phase: Any) -> Any:
+    """Put the phase of every region into the column after its id."""
+    rest = [name for name in nodes.columns if name not in ("node", "phase")]
+    return nodes.assign(phase=phase)[["node", "phase", *rest]]
 
 
-def _with_contacts(nodes: pd.DataFrame, contacts: pd.DataFrame, phases: Sequence[str]) -> pd.DataFrame:
+def _contact_columns(
+    label: Any, ends: tuple[Any, ...], area: Any, names: Mapping[int, str]
+) -> dict[str, Any]:
     """Contact area by phase, contacts with regions of the same phase, all contacts."""
-    sides = [
-        contacts[[end, f"{end}_phase", f"{other}_phase", "area"]].set_axis(
-            ["node", "own", "other", "area"], axis=1
-        )
-        for end, other in (ENDS, ENDS[::-1])
-    ]
-    ends = pd.concat(sides, ignore_index=True)
-    ends["same"] = ends["own"] == ends["other"]
-    ids = nodes["node"].to_numpy()
-    areas = ends.pivot_table(index="node", columns="other", values="area", aggfunc="sum")
-    areas = areas.reindex(index=ids, columns=list(phases)).fillna(0.0)
-    counted = ends.groupby("node")["same"].agg(["sum", "count"]).reindex(ids, fill_value=0)
-    columns = {f"area_{phase}": areas[phase].to_numpy(float) for phase in phases}
-    columns["coordination_number"] = counted["sum"].to_numpy(np.int64)
-    columns["degree"] = counted["count"].to_numpy(np.int64)
-    return nodes.assign(**columns)
+    xp = namespace(label)
+    place = np.zeros(256, np.int64)
+    place[list(names)] = np.arange(len(names))
+    phase = xp.asarray(place)[label]
+    count, phases = len(label), len(names)
+    here, there = xp.concat(ends), xp.concat(ends[::-1])
+    same = phase[here] == phase[there]
+    areas = sums(here * phases + phase[there], xp.concat((area, area)), count * phases)
+    areas = areas.reshape(count, phases)
+    columns = {f"area_{name}": areas[:, i] for i, name in enumerate(names.values())}
+    columns["coordination_number"] = sums(here, same.astype(np.float64), count).astype(np.int64)
+    columns["degree"] = sums(here, xp.ones(len(here)), count).astype(np.int64)
+    return columns
 
 
-def _with_surface(nodes: pd.DataFrame, surface: Any) -> pd.DataFrame:
+def _surface_columns(nodes: Any, node: Any, surface: Any) -> dict[str, Any]:
     """Surface area of every region, and the sphericity of the body that it and the cut enclose."""
-    if len(surface) <= nodes["node"].max():
+    highest = int(node.max())
+    if len(surface) <= highest:
         message = (
-            f"surface areas are given up to region {len(surface) - 1}, the nodes go up to "
-            f"{nodes['node'].max()}; take both from the same regions"
+            f"surface areas are given up to region {len(surface) - 1}, the nodes go up to {highest}; "
+            "take both from the same regions"
         )
         raise InputError(message)
-    area = surface[nodes["node"].to_numpy()]
-    closed = area + nodes["cut_area"].to_numpy(float) if "cut_area" in nodes else area
-    return nodes.assign(surface_area=area, sphericity=sphericity(nodes["volume"].to_numpy(float), closed))
+    area = surface[node]
+    closed = area + column(nodes, "cut_area", np.float64) if "cut_area" in nodes.columns else area
+    volume = column(nodes, "volume", np.float64)
+    return {"surface_area": area, "sphericity": sphericity(volume, closed)}
 
 
-def _with_junctions(nodes: pd.DataFrame, junctions: pd.DataFrame) -> pd.DataFrame:
+def _junction_columns(node: Any, junctions: Any) -> dict[str, Any]:
     """Length of all junctions that a region takes part in."""
-    lengths = ["length", *(["active_length"] if "active_length" in junctions else [])]
-    parts = [junctions[[corner, *lengths]].rename(columns={corner: "node"}) for corner in CORNERS]
-    summed = pd.concat(parts, ignore_index=True).groupby("node")[lengths].sum(min_count=1)
-    summed = summed.reindex(nodes["node"].to_numpy(), fill_value=0.0)
-    names = {"length": "junction_length", "active_length": "active_junction_length"}
-    return nodes.assign(**{names[column]: summed[column].to_numpy(float) for column in lengths})
+    xp = namespace(node)
+    corners = xp.concat([find_rows(node, column(junctions, corner, np.int64)) for corner in CORNERS])
+    if bool((corners < 0).any()):
+        message = (
+            "junctions join regions that are not among the nodes; take both tables from the same regions"
+        )
+        raise InputError(message)
+    columns = {}
+    for name, of_node in (("length", "junction_length"), ("active_length", "active_junction_length")):
+        if name in junctions.columns:
+            length = column(junctions, name, np.float64)
+            columns[of_node] = sums(corners, xp.concat((length, length, length)), len(node))
+    return columns
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
 
 
-def _no_junctions() -> pd.DataFrame:
-    types = {"a": np.int32, "b": np.int32, "c": np.int32, "junction": np.int32, "length": float}
-    types |= {"edges": np.int64, "active_length": float, "active": bool}
-    return pd.DataFrame({name: np.empty(0, kind) for name, kind in types.items()})
+def _no_junctions(like: Any) -> Any:
+    """Return an empty table of junctions on the side where this array is."""
+    types = {"a": np.int32, "b": np.int32, "c": np.int32, "junction": np.int32, "length": np.float64}
+    types |= {"edges": np.int64, "active_length": np.float64, "active": np.bool_}
+    return table({name: namespace(like).empty(0, dtype=kind) for name, kind in types.items()})
 
 
 def _features(table: pd.DataFrame, ids: Sequence[str]) -> list[str]:
