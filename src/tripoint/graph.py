@@ -62,7 +62,7 @@ class Graph:
         return "cuda" if on_gpu(self.nodes) else "cpu"
 
     def to(self, device: str) -> Graph:
-        """Return the graph with pandas tables, ``to("cpu")``; brought over once, however often it is asked for.
+        """Return the graph with pandas tables, ``to("cpu")``, which are brought over once.
 
         Raises
         ------
@@ -78,8 +78,7 @@ class Graph:
 
     @cached_property
     def _on_host(self) -> Graph:
-        host = {name: to_host(getattr(self, name)) for name in ("nodes", "contacts", "junctions")}
-        return replace(self, **host)
+        return Graph(to_host(self.nodes), to_host(self.contacts), to_host(self.junctions), self.metadata)
 
     def subgraph(self, *phases: str) -> Graph:
         """Return the graph of the regions of these phases; columns keep their values.
@@ -318,9 +317,7 @@ def _junction_columns(node: Any, junctions: Any) -> dict[str, Any]:
     xp = namespace(node)
     corners = xp.concat([find_rows(node, column(junctions, corner, np.int64)) for corner in CORNERS])
     if bool((corners < 0).any()):
-        message = (
-            "junctions join regions that are not among the nodes; take both tables from the same regions"
-        )
+        message = "junctions join regions that are not among the nodes; take both from the same regions"
         raise InputError(message)
     columns = {}
     for name, of_node in (("length", "junction_length"), ("active_length", "active_junction_length")):
@@ -336,7 +333,13 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _no_junctions(like: Any) -> Any:
     """Return an empty table of junctions on the side where this array is."""
-    types = {"a": np.int32, "b": np.int32, "c": np.int32, "junction": np.int32, "length": np.float64}
+    types: dict[str, Any] = {
+        "a": np.int32,
+        "b": np.int32,
+        "c": np.int32,
+        "junction": np.int32,
+        "length": np.float64,
+    }
     types |= {"edges": np.int64, "active_length": np.float64, "active": np.bool_}
     return table({name: namespace(like).empty(0, dtype=kind) for name, kind in types.items()})
 
