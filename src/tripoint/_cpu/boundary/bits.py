@@ -21,15 +21,20 @@ from tripoint._cpu.compiled import compiled
 
 def labels_present(phases: np.ndarray) -> tuple[int, ...]:
     """Return the distinct labels of a volume, ascending, in one pass without memory of its own."""
+    return tuple(np.flatnonzero(label_counts(phases)).tolist())
+
+
+def label_counts(phases: np.ndarray) -> np.ndarray:
+    """Count the voxels of each label, (256,) int64, in one pass without memory of its own."""
     bounds = slabs(0, len(phases))
-    present = np.zeros((len(bounds) - 1, 256), np.bool_)
+    counts = np.zeros((len(bounds) - 1, 256), np.int64)
     address = memory(phases)
 
     def work(k: int) -> None:
-        _find_labels(address, phases.shape, bounds[k], bounds[k + 1], present[k])
+        _count_labels(address, phases.shape, bounds[k], bounds[k + 1], counts[k])
 
-    on_threads(work, len(present))
-    return tuple(np.flatnonzero(present.any(axis=0)).tolist())
+    on_threads(work, len(counts))
+    return counts.sum(axis=0)
 
 
 def slabs(begin: int, end: int) -> np.ndarray:
@@ -185,8 +190,8 @@ def _match(address, value, equal):
 
 
 @compiled()
-def _find_labels(volume, shape, first, last, present):
-    """Look closely only at words that hold a label not seen before."""
+def _count_labels(volume, shape, first, last, counts):
+    """Count by words the labels seen before; look closely only at voxels of others."""
     known = np.zeros(256, np.uint8)
     n_known = 0
     size = shape[2]
@@ -195,18 +200,21 @@ def _find_labels(volume, shape, first, last, present):
         for y in range(shape[1]):
             line = volume[0] + z * volume[1] + y * volume[2]
             for word in range(direct + 1):
-                begin, end = word * 64, word * 64 + 64
-                if word == direct:
-                    end = size
-                else:
-                    seen = np.uint64(0)
+                begin, end = word * 64, size
+                seen = np.uint64(0)
+                if word < direct:
+                    end = begin + 64
                     for k in range(n_known):
-                        seen |= _equal(line + begin, known[k])
+                        match = _equal(line + begin, known[k])
+                        counts[known[k]] += popcount(match)
+                        seen |= match
                     if seen == ~np.uint64(0):
                         continue
                 for x in range(begin, end):
+                    if word < direct and (seen >> np.uint64(x - begin)) & np.uint64(1):
+                        continue
                     label = byte_at(line + x * volume[3])
-                    if not present[label]:
-                        present[label] = True
+                    if counts[label] == 0:
                         known[n_known] = label
                         n_known += 1
+                    counts[label] += 1
