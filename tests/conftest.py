@@ -1,10 +1,44 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures that every room's tests share.
+
+A test that takes ``backend`` runs on the host and on the GPU, or on what stands in for one; a test whose volumes are too
+large to emulate takes ``large_backend``.  Both have ``put``, ``get``, ``name`` and ``emulated``.
+"""
 
 from pathlib import Path
 
 import pytest
+from backends import Backend, has_gpu, stand_in
+
+GPU = has_gpu()
+if not GPU:
+    stand_in()
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_generate_tests(metafunc):
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", [Backend("cpu"), Backend("cuda", emulated=not GPU)], ids=str)
+    if "large_backend" in metafunc.fixturenames:
+        without = pytest.mark.skipif(not GPU, reason="no GPU, and too large to emulate")
+        metafunc.parametrize(
+            "large_backend", [Backend("cpu"), pytest.param(Backend("cuda"), marks=without)], ids=str
+        )
+
+
+@pytest.fixture(autouse=True)
+def _device(request):
+    """Switch the emulated GPU on for the tests that run on it; for all others there is no GPU."""
+    parameters = getattr(request.node, "callspec", None)
+    backend = parameters.params.get("backend") if parameters else None
+    if backend is None or not backend.emulated:
+        yield
+        return
+    import cupy
+
+    before = cupy.cuda.runtime.switch_on()
+    yield
+    cupy.cuda.runtime.switch_on(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Stands in for cuCIM: labelling, by the same library as on the host."""

@@ -1,0 +1,101 @@
+"""Stands in for CuPy where no GPU is: arrays in guarded host memory, kernels run by the emulator.
+
+It is strict.  Host and device arrays do not mix, every copy between them is recorded in :data:`transfers`, and what
+tripoint does not use is not there: a name is added after looking at how CuPy itself behaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as _np
+from emulator import order as emulator_order
+from numpy import (
+    bool_,
+    complex64,
+    complex128,
+    dtype,
+    e,
+    float32,
+    float64,
+    generic,
+    inf,
+    int8,
+    int16,
+    int32,
+    int64,
+    integer,
+    intp,
+    issubdtype,
+    nan,
+    newaxis,
+    number,
+    pi,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from numpy import complexfloating, floating, isdtype, isscalar, promote_types, result_type as _result_type
+from numpy import broadcast_shapes, can_cast, ndindex, signedinteger, unsignedinteger
+
+from cupy import cuda, fft, linalg
+from cupy._array import _operators, ndarray, unwrap as _unwrap
+from cupy._functions import (  # noqa: F401
+    arange,
+    argsort,
+    array,
+    asarray,
+    ascontiguousarray,
+    asnumpy,
+    bincount,
+    copyto,
+    empty,
+    empty_like,
+    eye,
+    finfo,
+    full,
+    full_like,
+    get_array_module,
+    iinfo,
+    lexsort,
+    may_share_memory,
+    memoize,
+    nonzero,
+    ones,
+    ones_like,
+    shares_memory,
+    sort,
+    where,
+    zeros,
+    zeros_like,
+)
+from cupy._functions import functions as _named, ufunc, ufuncs as _ufuncs
+from cupy._kernel import RawKernel, RawModule
+from cupy._memory import Transfer, bytes_by_caller, get_default_memory_pool, transfers
+
+__version__ = "14.2.0"
+
+globals().update(_named)
+globals().update(_ufuncs)
+amax, amin = _named["max"], _named["min"]
+concat = _named["concatenate"]
+_operators()
+
+
+def result_type(*arrays_and_dtypes):
+    return _result_type(*map(_unwrap, arrays_and_dtypes))
+
+
+def get_default_pinned_memory_pool():
+    return cuda.PinnedMemoryPool()
+
+
+__all__ = [
+    name for name in globals() if not name.startswith("_") and name not in ("annotations", "contextlib")
+]
+
+
+def __getattr__(name: str):
+    message = f"the stand-in for CuPy has no {name!r}: if CuPy has it, look at its behaviour there and add it to tests/stand_in/cupy"
+    raise AttributeError(message)

@@ -1,0 +1,143 @@
+"""Device memory: host memory between guards, counted as CuPy's pool counts it, and the transfers to and from it."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+GUARD = 512  # also the granularity and the alignment of CuPy's pool
+POISON = 0xCB  # what memory holds that nothing was written to
+_HERE = str(Path(__file__).parent.parent)
+_live: weakref.WeakSet[Block] = weakref.WeakSet()
+
+
+class Transfer(NamedTuple):
+    """A copy between host and device."""
+
+    direction: str  # "to_host" or "to_device"
+    nbytes: int
+    caller: str  # file:line of the code that asked for it
+
+
+transfers: list[Transfer] = []
+
+
+class OutOfMemoryError(MemoryError):
+    """An allocation does not fit into the pool's limit."""
+
+    def __init__(self, size: int, total: int, limit: int = 0) -> None:
+        super().__init__(
+            f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes, limit set to: {limit:,} bytes)."
+        )
+
+
+class MemoryPool:
+    """Counts live allocations; what was freed stays with the pool until ``free_all_blocks``, as with CuPy's.
+
+    So ``total_bytes`` after a run that began with ``free_all_blocks`` is the peak of the run, as far as it is
+    made of arrays: temporary memory inside CuPy's functions (sorting, say) is not modelled.
+    """
+
+    def __init__(self, allocator: object = None) -> None:
+        self._used = self._total = self._limit = 0
+
+    def used_bytes(self) -> int:
+        return self._used
+
+    def free_bytes(self) -> int:
+        return self._total - self._used
+
+    def total_bytes(self) -> int:
+        return self._total
+
+    def free_all_blocks(self, stream: object = None) -> None:
+        self._total = self._used
+
+    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
+        if (size is None) == (fraction is None):
+            message = (
+                "size and fraction cannot be specified at the same time"
+                if size
+                else "size or fraction is needed"
+            )
+            raise ValueError(message)
+        self._limit = int(size) if size is not None else int(fraction * DEVICE_BYTES)
+
+    def get_limit(self) -> int:
+        return self._limit
+
+    def malloc(self, size: int) -> Block:
+        return Block(size, self)
+
+    def _take(self, size: int) -> None:
+        limit = self._limit or DEVICE_BYTES
+        if self._used + size > limit:
+            raise OutOfMemoryError(size, self._used, limit)
+        self._used += size
+        self._total = max(self._total, self._used)
+
+    def _give(self, size: int) -> None:
+        self._used -= size
+
+
+DEVICE_BYTES = 8 << 30
+_pool = MemoryPool()
+
+
+def get_default_memory_pool() -> MemoryPool:
+    return _pool
+
+
+class Block:
+    """An allocation; its memory lives as long as an array over it."""
+
+    def __init__(self, nbytes: int, pool: MemoryPool | None = None) -> None:
+        pool = pool or _pool
+        size = -(-nbytes // GUARD) * GUARD
+        pool._take(size)
+        raw = np.full(size + 3 * GUARD, POISON, np.uint8)
+        start = GUARD + -raw.ctypes.data % GUARD
+        self._before = raw[start - GUARD : start]
+        self._after = raw[start + nbytes : start + size + GUARD]
+        self.memory = raw[start : start + nbytes]
+        self.caller = caller()
+        weakref.finalize(self, pool._give, size)
+        _live.add(self)
+
+    def intact(self) -> bool:
+        """Return whether nothing was written beside the allocation."""
+        return bool((self._before == POISON).all() and (self._after == POISON).all())
+
+
+def live_blocks() -> list[Block]:
+    return list(_live)
+
+
+def caller() -> str:
+    """Return the line of the code outside of the stand-ins that is running."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _passed_over(frame.f_code.co_filename):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _passed_over(file: str) -> bool:
+    return file.startswith(_HERE) or "array_api_compat" in file
+
+
+def record(direction: str, nbytes: int) -> None:
+    transfers.append(Transfer(direction, int(nbytes), caller()))
+
+
+def bytes_by_caller(direction: str = "to_host") -> Counter[str]:
+    """Return how many bytes each line of code had copied."""
+    total: Counter[str] = Counter()
+    for transfer in transfers:
+        if transfer.direction == direction:
+            total[transfer.caller] += transfer.nbytes
+    return total
