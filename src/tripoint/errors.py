@@ -22,3 +22,7 @@ class OutputError(TripointError, OSError):
 
 class DeviceError(TripointError, RuntimeError):
     """The device asked for is not there, or lacks what the operation needs."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The volume takes more memory than the device has to give."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from tripoint import boundary, distance, graph, particles, percolation, representativity, summary
-from tripoint.errors import InputError
-from tripoint.record import Progress, RunRecord
+from tripoint import _cuda, boundary, distance, graph, particles, percolation, representativity, summary
+from tripoint.errors import DeviceMemoryError, InputError
+from tripoint.record import Gauge, Progress, RunRecord
 from tripoint.result import Result
-from tripoint.sample import Sample
+from tripoint.sample import Sample, choose_device
+
+log = logging.getLogger("tripoint")
 
 STEPS = (
     "percolation",
@@ -33,6 +37,7 @@ def analyze(
     connectivity: int = 6,
     subvolumes: int = 4,
     device: str = "auto",
+    device_memory: float = 0.9,
     progress: Progress | None = None,
 ) -> Result:
     """Separate particles, find interfaces and junctions, build the graph and follow the carriers through it.
@@ -50,13 +55,17 @@ def analyze(
     subvolumes : int
         The volume is cut into this many parts along each axis for the 95 % intervals; 0 for none.
     device : {"auto", "cpu", "cuda"}
+        ``auto`` takes the GPU where there is one and the volume fits, and logs which device that is.
+    device_memory : float
+        Share of the GPU's free memory that the analysis may take.
     progress : callable, optional
         Told ``(step, done, total)``.
 
     Returns
     -------
     Result
-        ``graph`` with its three tables, ``summary``, ``regions`` (int32) and ``junction_map`` (uint8).
+        ``graph`` with its three tables, ``summary``, ``regions`` (int32) and ``junction_map`` (uint8), all of
+        them on the device of the run; ``Result.to("cpu")`` brings them over, ``Result.save`` needs no such.
 
     Raises
     ------
@@ -64,25 +73,47 @@ def analyze(
         Parameters out of range.
     DeviceError
         A device that is not there.
+    DeviceMemoryError
+        With ``device="cuda"``: the analysis does not fit into the GPU's memory, before it begins or, where
+        the estimate was too low, when memory runs out. With ``auto`` it is then made on the host,
+        and a line of the log says why.
 
     Notes
     -----
-    Peak memory at most 24 bytes per voxel, the phases included; ``summary["run"]`` holds what it was.
+    Peak memory at most 24 bytes per voxel on the host and 16 on the GPU, the phases included;
+    ``summary["run"]`` holds what it was.
     """
-    _check(neck_ratio, min_voxels, subvolumes)
-    sample = sample.to(device)
-    phases, spacing, materials = sample.phases, sample.spacing, sample.materials
+    _check(neck_ratio, min_voxels, subvolumes, device_memory)
     configuration = {
         "neck_ratio": neck_ratio,
         "min_voxels": min_voxels,
         "connectivity": connectivity,
         "subvolumes": subvolumes,
     }
+    place = device if device == sample.device else choose_device(device)
+    if place == "cuda":
+        on_gpu = [sample.phases, *sample.channels.values()] if sample.device == "cuda" else []
+        resident = sum(volume.nbytes for volume in on_gpu)
+        try:
+            with _cuda.memory.budget(sample.shape, len(sample.channels), resident, device_memory) as gauge:
+                return _analyze(sample.to("cuda"), configuration, progress, gauge)
+        except DeviceMemoryError as error:
+            if device != "auto":
+                raise
+            log.warning("device: cpu (%s)", error)
+    return _analyze(sample.to("cpu"), configuration, progress)
+
+
+def _analyze(
+    sample: Sample, configuration: Mapping[str, Any], progress: Progress | None, gauge: Gauge | None = None
+) -> Result:
+    """Take a sample through all steps on the device that it is on."""
+    phases, spacing, materials = sample.phases, sample.spacing, sample.materials
     _load_code(sample.device)
-    record = RunRecord(len(STEPS), configuration, progress)
+    record = RunRecord(len(STEPS), configuration, progress, gauge)
 
     with record.step("percolation"):
-        voxels = percolation.measure(phases, materials, connectivity=connectivity)
+        voxels = percolation.measure(phases, materials, connectivity=configuration["connectivity"])
     with record.step("boundary"):
         scan = boundary.scan(phases, spacing, materials.junction_labels, access=voxels.access)
     with record.step("junction length"):
@@ -90,16 +121,16 @@ def analyze(
         scan = scan.with_edges(edges)  # which lets go of the access
     del voxels.access
     with record.step("representativity"):
-        intervals = representativity.measure(phases, spacing, materials, scan, subvolumes)
+        intervals = representativity.measure(phases, spacing, materials, scan, configuration["subvolumes"])
     with record.step("distance"):
         to_wall = distance.transform(phases, spacing)
     with record.step("separation"):
         components = [phase.label for phase in materials.phases if phase.regions == "components"]
         regions = particles.separate(
-            phases, spacing, neck_ratio=neck_ratio, components=components, distance=to_wall
+            phases, spacing, neck_ratio=configuration["neck_ratio"], components=components, distance=to_wall
         )
     with record.step("descriptors"):
-        nodes = particles.describe(regions, phases, spacing, to_wall, min_voxels=min_voxels)
+        nodes = particles.describe(regions, phases, spacing, to_wall, min_voxels=configuration["min_voxels"])
     with record.step("contacts"):
         contacts = boundary.contacts(regions, spacing, distance=to_wall, phases=phases)
     del to_wall
@@ -125,10 +156,11 @@ def _load_code(device: str) -> None:
     import_module("scipy.sparse.csgraph")
 
 
-def _check(neck_ratio: Any, min_voxels: Any, subvolumes: Any) -> None:
-    if isinstance(neck_ratio, bool) or not isinstance(neck_ratio, int | float) or not 0 < neck_ratio <= 1:
-        message = f"neck_ratio is {neck_ratio!r}; expected a number above 0 and up to 1, for example 0.9"
-        raise InputError(message)
+def _check(neck_ratio: Any, min_voxels: Any, subvolumes: Any, device_memory: Any) -> None:
+    for name, value in (("neck_ratio", neck_ratio), ("device_memory", device_memory)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            message = f"{name} is {value!r}; expected a number above 0 and up to 1, for example 0.9"
+            raise InputError(message)
     for name, value in (("min_voxels", min_voxels), ("subvolumes", subvolumes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             message = f"{name} is {value!r}; expected a whole number of at least 0"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, is_cupy_array
 
+from tripoint import _cuda
 from tripoint.errors import DeviceError, InputError, MaterialsError
 from tripoint.materials import Materials
+
+log = logging.getLogger("tripoint")
 
 Spacing = tuple[float, float, float]
 
@@ -92,23 +97,44 @@ class Sample:
     def to(self, device: str) -> Sample:
         """Return the sample on a device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for the GPU where there is one.
 
+        Phases and channels are copied through page-locked memory; they were checked when the sample was
+        made and are not checked again.
+
         Raises
         ------
         DeviceError
-            No GPU, or no CuPy to reach it with.
+            No GPU, or not what it takes to use it.
         """
-        if device not in ("cpu", "cuda", "auto"):
-            message = f"there is no device '{device}'; use cpu, cuda or auto"
-            raise DeviceError(message)
-        if device == "auto":
-            device = self.device  # the GPU side is not built yet
-        if device == self.device:
+        place = device if device == self.device else choose_device(device)
+        if place == self.device:
             return self
-        if device == "cuda":
-            message = "the GPU side of tripoint is not built yet; run with device=cpu or device=auto"
-            raise DeviceError(message)
-        host = {name: channel.get() for name, channel in self.channels.items()}
-        return replace(self, phases=self.phases.get(), channels=host)
+        move = _cuda.transfer.to_device if place == "cuda" else _cuda.transfer.to_host
+        moved = copy.copy(self)
+        object.__setattr__(moved, "phases", _read_only(move(self.phases)))
+        object.__setattr__(moved, "channels", {name: move(one) for name, one in self.channels.items()})
+        return moved
+
+
+def choose_device(device: str) -> str:
+    """Return ``"cuda"`` or ``"cpu"`` for a device that was asked for, and log which one ``"auto"`` takes.
+
+    Raises
+    ------
+    DeviceError
+        No such device, or no GPU for ``"cuda"``.
+    """
+    if device not in ("cpu", "cuda", "auto"):
+        message = f"there is no device '{device}'; use cpu, cuda or auto"
+        raise DeviceError(message)
+    if device == "cpu":
+        return device
+    if device == "cuda":
+        _cuda.device.check()
+    elif (reason := _cuda.device.missing()) is not None:
+        log.info("device: cpu (no GPU: %s)", reason)
+        return "cpu"
+    log.info("device: %s", _cuda.device.describe())
+    return "cuda"
 
 
 def check_spacing(spacing: Any) -> Spacing:
@@ -200,6 +226,8 @@ def _read_only(phases: Any) -> Any:
 def _labels(volume: Any) -> list[int]:
     """Return the distinct labels of a volume, slab by slab so that nothing voxel-sized is made."""
     found: set[int] = set()
+    if volume.dtype == np.uint8 and is_cupy_array(volume) and volume.ndim == 3:
+        return list(_cuda.boundary.labels_present(volume))
     if volume.dtype == np.uint8 and isinstance(volume, np.ndarray):
         for slab in volume:
             found.update(np.flatnonzero(np.bincount(slab.ravel(), minlength=256)).tolist())

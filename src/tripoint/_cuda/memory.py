@@ -1,0 +1,166 @@
+"""Memory of the GPU: what an analysis needs, whether it fits, and how much it took.
+
+Bytes per voxel are those of volumes; tables of regions, contacts and junctions come on top, in cuDF and
+pylibcugraph outside of CuPy's pool, and have the share that the budget leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cupy as cp
+
+from tripoint._cuda import device
+from tripoint.errors import DeviceMemoryError
+
+#: What to do where a volume does not fit.
+WAYS = (
+    "crop it with roi=[[z0,z1],[y0,y1],[x0,x1]], run with device=cpu, or go through it in slabs: "
+    "percolation.scan, merge and paint, boundary.scan (within, origin), boundary.count_contacts and "
+    "count_junctions, particles.measure"
+)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a step of the analysis has on the GPU at its peak, bytes per voxel.
+
+    ``held`` are the volumes that were there before or stay after, ``scratch`` what it takes meanwhile,
+    ``labels`` how many component labels a voxel has in it: each takes 4 bytes, and 8 from 2³¹ voxels on.
+    """
+
+    step: str
+    held: float
+    scratch: float = 0.0
+    labels: int = 0
+
+    def bytes_per_voxel(self, voxels: int) -> float:
+        """Return the peak of the step for a volume of so many voxels."""
+        return self.held + self.scratch + self.labels * (4 if voxels < 2**31 else 8)
+
+
+#: phases 1, access 1, junction map 1, distance 4, regions 4; see the docstrings of the rooms for the scratch.
+NEEDS = (
+    Need("percolation", held=2.0, scratch=1.0, labels=1),
+    Need("boundary", held=3.0, scratch=0.0),
+    Need("junction length", held=3.0, scratch=1.0),
+    Need("representativity", held=2.0, scratch=0.1),
+    Need("distance", held=6.0, scratch=8.0),
+    Need("separation", held=10.0, scratch=5.0),
+    Need("descriptors", held=10.0, scratch=1.0),
+    Need("contacts", held=10.0, scratch=2.0),
+    Need("junctions", held=6.0, scratch=1.0),
+)
+
+
+def largest(shape: Sequence[int], channels: int = 0) -> tuple[str, int]:
+    """Return the step of an analysis that needs most, and its bytes; a channel takes 4 per voxel."""
+    voxels = math.prod(shape)
+    need = max(NEEDS, key=lambda step: step.bytes_per_voxel(voxels))
+    return need.step, math.ceil((need.bytes_per_voxel(voxels) + 4 * channels) * voxels)
+
+
+class Gauge(cp.cuda.MemoryHook):
+    """Bytes of CuPy's pool that are in use, and the most there were; active in a ``with`` block.
+
+    Attributes
+    ----------
+    device : str
+        Name of the GPU.
+    peak_bytes : int
+    """
+
+    name = "tripoint"
+
+    def __init__(self) -> None:
+        self.device = device.name()
+        self.peak_bytes = self._in_use = cp.get_default_memory_pool().used_bytes()
+
+    def malloc_postprocess(self, **event: int) -> None:
+        """Count what was taken from the pool; a pointer of 0 is an allocation that failed."""
+        if event["mem_ptr"]:
+            self._in_use += event["mem_size"]
+            self.peak_bytes = max(self.peak_bytes, self._in_use)
+
+    def free_postprocess(self, **event: int) -> None:
+        """Count what went back to the pool."""
+        self._in_use -= event["mem_size"]
+
+    def synchronize(self) -> None:
+        """Wait until the GPU has done all that it was asked to."""
+        cp.cuda.get_current_stream().synchronize()
+
+
+@contextmanager
+def budget(shape: Sequence[int], channels: int = 0, resident: int = 0, share: float = 0.9) -> Iterator[Gauge]:
+    """Check that an analysis fits, keep CuPy's pool within its share meanwhile, and gauge what it takes.
+
+    Parameters
+    ----------
+    shape : (z, y, x)
+        Voxels of the sample.
+    channels : int
+        Channels of the sample.
+    resident : int
+        Bytes of the sample that are on the GPU already.
+    share : float
+        Of the memory that is free now.
+
+    Raises
+    ------
+    DeviceMemoryError
+        The analysis does not fit, or did not after all.
+    """
+    pool = cp.get_default_memory_pool()
+    pool.free_all_blocks()
+    before, in_use = pool.get_limit(), pool.used_bytes()
+    free, _ = cp.cuda.runtime.memGetInfo()
+    limit = pool.total_bytes() + int(share * free)
+    limit = min(limit, before) if before else limit
+    allowed = limit - in_use + resident
+    step, needed = largest(shape, channels)
+    if needed > allowed:
+        raise DeviceMemoryError(_too_large(shape, step, needed, allowed, share))
+    pool.set_limit(size=limit)
+    try:
+        with Gauge() as gauge:
+            yield gauge
+    except Exception as error:
+        if isinstance(error, DeviceMemoryError) or not is_out_of_memory(error):
+            raise
+        message = (
+            f"the GPU ran out of memory ({_first_line(error)}), {_size(needed)} were expected and "
+            f"{_size(allowed)} allowed; another program may have taken some, or the sample has very many "
+            f"regions: {WAYS}"
+        )
+        raise DeviceMemoryError(message) from error
+    finally:
+        pool.set_limit(size=before)
+        pool.free_all_blocks()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of CuPy, or of a library that allocates by RMM, says that memory is used up."""
+    text = str(error)
+    return isinstance(error, cp.cuda.memory.OutOfMemoryError) or any(
+        word in text for word in ("out_of_memory", "bad_alloc", "cudaErrorMemoryAllocation")
+    )
+
+
+def _too_large(shape: Sequence[int], step: str, needed: int, allowed: int, share: float) -> str:
+    return (
+        f"an analysis of {' × '.join(map(str, shape))} voxels takes {_size(needed)} of GPU memory "
+        f"({needed / math.prod(shape):.3g} bytes per voxel, in the step '{step}'), and {_size(allowed)} of "
+        f"the {device.name()} may be used ({share:.0%} of what is free); {WAYS}"
+    )
+
+
+def _size(number: int) -> str:
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
