@@ -26,10 +26,6 @@ from tripoint._cpu.compiled import compiled
 SLAB = 16
 """Planes treated at a time: bounds the memory for neighbours, 24 bytes per edge of a slab and its halo."""
 
-STEPS = 8
-"""Steps along the lattice out to which edges give the direction, at equal spacing."""
-
-
 CRUMB = 8
 """Corners of the largest ring that is looked at together with what is beside it."""
 
@@ -50,12 +46,13 @@ def junction_edges(
     spacing: tuple[float, float, float],
     triples: tuple[tuple[int, int, int], ...],
     *,
+    weights: np.ndarray,
     access: np.ndarray | None,
     carriers: tuple[tuple[int, tuple[int, ...]], ...],
 ) -> Edges:
     """List the edges of every triple, sorted by (index, axis, triple), with their lengths.
 
-    Parameters are those of :func:`tripoint._cpu.boundary.scan.scan`.
+    Parameters are those of :func:`tripoint._cpu.boundary.scan.scan`, and the weight of edges 0, 1, ... steps away.
     """
     labels = tuple(sorted({label for triple in triples for label in triple}))
     box = tuple((0, n) for n in phases.shape)
@@ -82,7 +79,6 @@ def junction_edges(
 
     on_threads(find, n_slabs)
     scale = np.array(spacing, np.float64)
-    weights = _weights(spacing)
     halo = -(-len(weights) // SLAB)  # slabs
 
     def measure(k: int) -> None:
@@ -96,16 +92,6 @@ def junction_edges(
 
     on_threads(measure, n_slabs)
     return edges
-
-
-def _weights(spacing: tuple[float, float, float]) -> np.ndarray:
-    """Return the weight of edges 0, 1, ... steps away.
-
-    Long voxels make high stairs, which takes more steps to average: chosen on random straight lines at
-    spacings up to 1:1:3.
-    """
-    steps = min(round(STEPS * np.sqrt(max(spacing) / min(spacing))), 4 * STEPS)
-    return (1.0 - (np.arange(steps + 1) / (steps + 1)) ** 2) ** 1.5
 
 
 def _columns(n: int) -> Edges:
@@ -237,8 +223,9 @@ def _measure_slab(
     """Measure the records begin to end, those of the planes first to last; the others are their halo."""
     low = max(first - len(weights), 0)
     high = min(last + len(weights), shape[0])
-    # Lattice corners, one more than voxels along each axis; corner (z, y, x) is the lower end of voxel z.
-    rows, width = shape[1] + 1, shape[2] + 1
+    # Lattice corners, one more than voxels along each axis; corner (z, y, x) is the lower end of voxel z. One row
+    # and column more stay empty: a step beyond the last one meets nothing.
+    rows, width = shape[1] + 2, shape[2] + 1
     words = width // 64 + 1
     occupied = np.zeros((high - low + 1) * rows * words, np.uint64)
     ranks = np.zeros(len(occupied) + 1, np.int32)
