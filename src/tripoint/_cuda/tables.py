@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-import cudf
 import cupy as cp
 import numpy as np
 
@@ -20,7 +20,7 @@ def table(columns: Mapping[str, Any]) -> Any:
 
     A contiguous array is not copied: what is written to it later shows in the table.
     """
-    return cudf.DataFrame(dict(columns), nan_as_null=False)
+    return _cudf().DataFrame(dict(columns), nan_as_null=False)
 
 
 def values(series: Any, dtype: Any = None) -> Any:
@@ -31,7 +31,7 @@ def values(series: Any, dtype: Any = None) -> Any:
 
 def named(labels: Any, names: Mapping[int, str]) -> Any:
     """Return the column of the names that labels 0..255 stand for; a label without one is its own name."""
-    every = cudf.Series([names.get(label, str(label)) for label in range(256)])
+    every = _cudf().Series([names.get(label, str(label)) for label in range(256)])
     return every.take(labels).reset_index(drop=True)
 
 
@@ -55,3 +55,13 @@ def sums(rows: Any, values: Any, count: int) -> Any:
             add_chunks((blocks,), (THREADS,), (total, first, first_chunk, np.int64(count), parts))
         total, first = parts, first_chunk
     return total
+
+
+@cache
+def _cudf() -> Any:
+    """Import cuDF, and keep CuPy's pool: the import has CuPy allocate by RMM, where no budget limits it."""
+    allocator = cp.cuda.get_allocator()
+    import cudf
+
+    cp.cuda.set_allocator(allocator)
+    return cudf
