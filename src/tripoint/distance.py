@@ -36,18 +36,22 @@ def transform(phases: Any, spacing: Any = (1, 1, 1), squared: bool = False) -> A
     ------
     InputError
         Phases that are not a 3D uint8 volume, a spacing that is not three positive numbers.
-    DeviceError
-        Phases on a GPU, as long as the GPU side is not built.
 
     Notes
     -----
-    Memory: 4 bytes per voxel for the result and two planes per thread.  Separable passes along the axes that
-    search outwards, rows of voxels together; where a radius exceeds 256 voxels the ``edt`` package instead
-    (Felzenszwalb & Huttenlocher, Theory of Computing 8, 2012), with 1 byte per voxel for a copy of the labels
-    where 0 occurs (2 where all 256 labels do) and 2 of its own.  Squares are exact at isotropic spacing
-    either way, and rounded to float32 otherwise.
+    Memory beyond the phases: 4 bytes per voxel for the result; while it works, two planes per thread on the
+    host, 4 bytes per voxel on a GPU.  Separable passes along the axes that search outwards, rows of voxels
+    together.  Where a radius exceeds 256 voxels, the host uses the ``edt`` package instead (Felzenszwalb &
+    Huttenlocher, Theory of Computing 8, 2012), with 1 byte per voxel for a copy of the labels where 0 occurs
+    (2 where all 256 labels do) and 2 of its own; a GPU searches on.  Squares are exact at isotropic spacing
+    in all cases; otherwise they are sums of float32, the same bits on host and GPU, and those of ``edt``
+    differ by its own rounding.
 
-    It runs in core, in four passes over the voxels: one along each axis and one to take roots. There is no
+    On a GPU this is not cuCIM's transform: that one finds the indices of the nearest voxels, which takes a
+    binary volume per phase, pads it to a cube of the longest axis (500 × 2000 × 2000 voxels: some 172 GB) and
+    overflows its ``int`` indices beyond an edge of 1290 voxels.  Here any shape is as large as its voxels.
+
+    It runs in core, in passes along each axis and, on the host, one to take roots. There is no
     form for blocks yet. It would make the passes along y and x slab by slab, and the one along z on slabs cut
     across y, with the squares on disk between the two; where all radii are below some width, a halo of that
     width would do instead, in a single pass.

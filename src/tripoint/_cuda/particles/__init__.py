@@ -1,0 +1,41 @@
+"""GPU side of :mod:`tripoint.particles`: the same steps as on the host, on CuPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cupy as cp
+
+from tripoint._cuda.distance import transform
+from tripoint._cuda.particles import climb
+
+
+def separate(
+    phases: Any,
+    spacing: Sequence[float],
+    labels: Iterable[int],
+    neck_ratio: float,
+    components: Iterable[int],
+    distance: Any,
+) -> Any:
+    """Return the label image of the particles; see :func:`tripoint.particles.separate`."""
+    from tripoint._cuda.particles import merge, pieces
+
+    phases = cp.ascontiguousarray(phases)
+    separated = sorted(set(labels) - set(components))
+    if distance is None:
+        distance = transform(phases, spacing, labels=separated)
+    distance = cp.ascontiguousarray(distance)
+    regions, *summits = climb.basins(phases, distance, spacing, separated, components)
+    into = merge.merge(regions, phases, distance, summits, spacing, neck_ratio)
+    del distance, summits  # the distance is freed here where it was made here
+    pieces.split(regions, into)
+    return regions
+
+
+def measure(regions: Any, phases: Any, distance: Any, origin: Sequence[int], shape: Sequence[int]) -> Any:
+    """Return the columns of :class:`tripoint.particles.RegionSums` for a block; see there."""
+    from tripoint._cuda.particles import moments
+
+    return moments.measure(regions, phases, distance, origin, shape)
