@@ -108,7 +108,7 @@ def _version(number: int) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0]
+    return (str(error).strip() or type(error).__name__).split("\n")[0].rstrip(".")
 
 
 def _and(words: list[str]) -> str:

@@ -163,4 +163,4 @@ def _size(number: int) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0]
+    return (str(error).strip() or type(error).__name__).split("\n")[0].rstrip(".")

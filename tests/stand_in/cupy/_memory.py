@@ -81,8 +81,37 @@ class MemoryPool:
         self._used += size
         self._total = max(self._total, self._used)
 
-    def _give(self, size: int) -> None:
+    def _give(self, size: int, event: dict[str, int]) -> None:
         self._used -= size
+        _call_hooks("free_postprocess", **event)
+
+
+_hooks: dict[str, MemoryHook] = {}
+
+
+class MemoryHook:
+    """Told of every allocation and release within its ``with`` block."""
+
+    name = "MemoryHook"
+
+    def __enter__(self) -> MemoryHook:
+        if self.name in _hooks:
+            message = f"memory hook {self.name} already exists"
+            raise KeyError(message)
+        _hooks[self.name] = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        del _hooks[self.name]
+
+    def malloc_postprocess(self, **event: int) -> None: ...
+
+    def free_postprocess(self, **event: int) -> None: ...
+
+
+def _call_hooks(moment: str, **event: int) -> None:
+    for hook in list(_hooks.values()):
+        getattr(hook, moment)(**event)
 
 
 DEVICE_BYTES = 8 << 30
@@ -99,15 +128,22 @@ class Block:
     def __init__(self, nbytes: int, pool: MemoryPool | None = None) -> None:
         pool = pool or _pool
         size = -(-nbytes // GUARD) * GUARD
-        pool._take(size)
+        event = {"device_id": 0, "mem_size": size}
+        try:
+            pool._take(size)
+        except OutOfMemoryError:
+            _call_hooks("malloc_postprocess", **event, size=nbytes, mem_ptr=0, pmem_id=0)
+            raise
         raw = np.full(size + 3 * GUARD, POISON, np.uint8)
         start = GUARD + -raw.ctypes.data % GUARD
         self._before = raw[start - GUARD : start]
         self._after = raw[start + nbytes : start + size + GUARD]
         self.memory = raw[start : start + nbytes]
         self.caller = caller()
-        weakref.finalize(self, pool._give, size)
+        event |= {"mem_ptr": self.memory.ctypes.data, "pmem_id": id(self)}
+        weakref.finalize(self, pool._give, size, event)
         _live.add(self)
+        _call_hooks("malloc_postprocess", **event, size=nbytes)
 
     def intact(self) -> bool:
         """Return whether nothing was written beside the allocation."""

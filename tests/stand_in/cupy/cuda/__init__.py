@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from cupy._memory import DEVICE_BYTES, MemoryPool, OutOfMemoryError, get_default_memory_pool
+from cupy._memory import MemoryHook, MemoryPool, OutOfMemoryError, get_default_memory_pool
 from cupy.cuda import compiler, device, driver, memory, runtime
 from cupy.cuda.device import Device
 
-__all__ = ["Device", "Event", "MemoryPool", "OutOfMemoryError", "Stream", "compiler", "device", "driver", "get_current_stream",
+__all__ = ["Device", "Event", "MemoryHook", "MemoryPool", "OutOfMemoryError", "Stream", "compiler", "device", "driver", "get_allocator", "get_current_stream",
            "get_elapsed_time", "is_available", "memory", "runtime", "set_allocator"]  # fmt: skip
 
 
 def is_available() -> bool:
     return runtime.getDeviceCount() > 0
+
+
+def get_allocator() -> Any:
+    return get_default_memory_pool().malloc
 
 
 def set_allocator(allocator: Any = None) -> None:
