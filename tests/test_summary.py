@@ -307,9 +307,12 @@ def test_run(result, monkeypatch):
         "date",
         "configuration",
         "device",
+        "device_name",
         "seconds",
         "peak_memory_bytes",
         "bytes_per_voxel",
+        "device_peak_bytes",
+        "device_bytes_per_voxel",
     }
     assert run["configuration"] == {
         "neck_ratio": 0.9,
@@ -318,6 +321,7 @@ def test_run(result, monkeypatch):
         "subvolumes": 4,
     }
     assert run["device"] == "cpu"
+    assert run["device_name"] is run["device_peak_bytes"] is run["device_bytes_per_voxel"] is None
     assert tuple(run["seconds"]) == STEPS
     assert all(seconds >= 0 for seconds in run["seconds"].values())
     assert run["peak_memory_bytes"] > 10_000_000

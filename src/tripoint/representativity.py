@@ -21,8 +21,9 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
-from tripoint import boundary
+from tripoint import _cpu, _cuda, boundary
 from tripoint.materials import Materials
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -114,11 +115,12 @@ def measure(
     if divisions < 2 or min(phases.shape) < 2 * SMALLEST_BOX:
         return Representativity(0, {}, {}, {})
     names = {phase.label: phase.name for phase in materials.phases}
+    implementation = _cuda if is_cupy_array(phases) else _cpu
     fractions: list[list[float]] = []
     parts = []
     for box in boxes(phases.shape, divisions):
         block = phases[tuple(slice(*side) for side in box)]
-        counts = np.bincount(np.asarray(block).ravel(), minlength=256)
+        counts = implementation.boundary.label_counts(block)
         fractions.append([counts[label] / block.size for label in names])
         part = boundary.scan(phases, spacing, materials.junction_labels, within=box, junction_map=False)
         parts.append((part, block.size * math.prod(spacing)))

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
-from tripoint.errors import InputError
+from tripoint import _cuda
+from tripoint.errors import DeviceError, InputError
 from tripoint.materials import Materials
 from tripoint.record import Progress
 from tripoint.sample import Sample
@@ -36,6 +38,11 @@ class Result:
         Region of every voxel, 0 = none.
     junction_map : (z, y, x) uint8 or None
         Voxels that touch a junction: 0 none, 1 dead, 2 unknown, 3 active.
+
+    Notes
+    -----
+    Volumes and tables are on the device of the run: CuPy arrays and cuDF tables on the GPU.  Saving and the
+    report take slabs and planes from there; ``to("cpu")`` is for those who want arrays.
     """
 
     sample: Sample
@@ -43,6 +50,33 @@ class Result:
     summary: dict[str, Any]
     regions: Any
     junction_map: Any = None
+
+    @property
+    def device(self) -> str:
+        """``"cuda"`` or ``"cpu"``: where volumes and tables live."""
+        return self.sample.device
+
+    def to(self, device: str) -> Result:
+        """Return the result on the host, ``to("cpu")``: NumPy arrays and pandas tables.
+
+        Raises
+        ------
+        DeviceError
+            A device other than the host, which is where results go and the GPU where they are made.
+        """
+        if device == self.device:
+            return self
+        if device != "cpu":
+            message = (
+                f"a result cannot be moved to '{device}', only to cpu; analyse the sample on that device"
+            )
+            raise DeviceError(message)
+        regions, junction_map = (
+            _cuda.transfer.to_host(volume) if is_cupy_array(volume) else volume
+            for volume in (self.regions, self.junction_map)
+        )
+        graph = self.graph.to("cpu")
+        return Result(self.sample.to("cpu"), graph, self.summary, regions, junction_map)
 
     def save(
         self,
@@ -53,7 +87,8 @@ class Result:
     ) -> Path:
         """Write everything into a folder, which appears when it is complete and not before.
 
-        Volumes go out slab by slab and tables in batches of rows: less than 100 MB beyond the result.
+        Volumes go out slab by slab, also from the GPU, and tables in batches of rows: less than 100 MB beyond
+        the result on the host, and the tables where these are on the GPU.
 
         Parameters
         ----------
@@ -97,7 +132,7 @@ class Result:
         from tripoint.io import graphml, ome_zarr, tables
         from tripoint.report import palette
 
-        graph = self.graph
+        graph = self.graph.to("cpu")
         labels = {"regions": self.regions, "junctions": self.junction_map}
         labels = {name: volume for name, volume in labels.items() if volume is not None}
         states = enumerate(("dead", "unknown", "active"), start=1)
@@ -116,6 +151,8 @@ class Result:
 
 class _SavedResult(Result):
     """A result in its folder; volumes and tables are read when they are first asked for."""
+
+    device = "cpu"  # known without reading
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

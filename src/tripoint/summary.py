@@ -40,6 +40,7 @@ def summarize(
 
     Lengths are those of ``scan``: give it ``with_edges``, or they are worked out a second time.
     """
+    graph = graph.to("cpu")
     names = {phase.label: phase.name for phase in sample.materials.phases}
     counts = _counts(graph, names)
     summary: dict[str, Any] = {
@@ -61,20 +62,29 @@ def summarize(
         },
         "representativity": intervals.to_mapping(),
         "materials": sample.materials.to_mapping(),
-        "run": {
-            "date": record.date,
-            "configuration": record.configuration,
-            "device": sample.device,
-            "seconds": {step: round(seconds, 4) for step, seconds in record.seconds.items()},
-            "peak_memory_bytes": record.peak_bytes,
-            "bytes_per_voxel": round(
-                (record.working_bytes + sample.phases.nbytes) / math.prod(sample.shape), 2
-            ),
-        },
+        "run": _run(sample, record),
     }
     summary["warnings"] = [*voxels.notes, *_warnings(summary, sample, scan, intervals)]
     numbers: dict[str, Any] = plain(summary)
     return numbers
+
+
+def _run(sample: Sample, record: RunRecord) -> dict[str, Any]:
+    """Return what the run cost; the phases count as memory of the device that they are on."""
+    voxels = math.prod(sample.shape)
+    on_host = sample.phases.nbytes if sample.device == "cpu" else 0
+    on_gpu = record.device_peak_bytes
+    return {
+        "date": record.date,
+        "configuration": record.configuration,
+        "device": sample.device,
+        "device_name": record.device_name,
+        "seconds": {step: round(seconds, 4) for step, seconds in record.seconds.items()},
+        "peak_memory_bytes": record.peak_bytes,
+        "bytes_per_voxel": round((record.working_bytes + on_host) / voxels, 2),
+        "device_peak_bytes": on_gpu,
+        "device_bytes_per_voxel": None if on_gpu is None else round(on_gpu / voxels, 2),
+    }
 
 
 def _counts(graph: Graph, names: dict[int, str]) -> dict[str, int]:

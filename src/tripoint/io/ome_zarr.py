@@ -11,6 +11,7 @@ import zarr
 from array_api_compat import is_cupy_array
 from zarr.codecs import BloscCodec
 
+from tripoint import _cuda
 from tripoint.io.signals import uninterrupted
 from tripoint.sample import Sample
 
@@ -27,8 +28,9 @@ def write(
 ) -> None:
     """Write a sample and label volumes of the same shape.
 
-    Voxels are taken slab by slab, also from the GPU; chunks are compressed on all cores. The first
-    voxel's centre lies at half a voxel, as in the tables, so that centroids fall onto their particles.
+    Voxels are taken slab by slab, also from the GPU, through page-locked memory; chunks are compressed on all
+    cores. The first voxel's centre lies at half a voxel, as in the tables, so that centroids fall onto their
+    particles.
 
     Parameters
     ----------
@@ -104,7 +106,9 @@ def _write_image(
                 start * stride[0] : (start + depth) * stride[0] : stride[0], :: stride[1], :: stride[2]
             ]
             with uninterrupted():
-                array[start : start + depth] = slab.get() if is_cupy_array(slab) else np.asarray(slab)
+                array[start : start + depth] = (
+                    _cuda.transfer.to_host(slab) if is_cupy_array(slab) else np.asarray(slab)
+                )
     multiscale: dict[str, Any] = {
         "name": name,
         "axes": [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"],

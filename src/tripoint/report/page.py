@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -22,6 +23,7 @@ from tripoint.report.palette import JUNCTION, MISSING
 from tripoint.report.scene import scene
 from tripoint.report.slices import slices
 from tripoint.report.wording import count, percent
+from tripoint.tables import on_gpu
 
 
 def write(result: Any, path: str | os.PathLike[str]) -> Path:
@@ -73,7 +75,7 @@ def render(result: Any) -> str:
     ----------
     result : Result
         Needs ``sample``, ``graph`` (``nodes``, ``contacts``), ``summary``, ``regions`` and ``junction_map``
-        (or None). Volumes may be zarr arrays.
+        (or None). Volumes may be zarr arrays, or be on the GPU with the tables.
 
     Returns
     -------
@@ -95,6 +97,8 @@ def render(result: Any) -> str:
 
 
 def _context(result: Any) -> dict[str, Any]:
+    if on_gpu(result.graph.nodes):
+        result = replace(result, graph=result.graph.to("cpu"))
     summary = result.summary
     view = scene(result)
     return {

@@ -83,6 +83,8 @@ def provenance(result: Any) -> dict[str, Any]:
         "device": _device(run),
         "memory": memory(run.get("peak_memory_bytes")),
         "per_voxel": number(run.get("bytes_per_voxel")),
+        "device_memory": memory(run.get("device_peak_bytes")) if run.get("device_peak_bytes") else "",
+        "device_per_voxel": number(run.get("device_bytes_per_voxel")),
         "configuration": _configuration(result),
     }
 
@@ -124,9 +126,8 @@ def _terminals_text(terminals: Mapping[str, str]) -> str:
 
 
 def _device(run: Mapping[str, Any]) -> str:
-    return {"cpu": "the CPU", "cuda": "the GPU"}.get(
-        str(run.get("device", "")), str(run.get("device", NOTHING))
-    )
+    device = str(run.get("device", NOTHING))
+    return str(run.get("device_name") or {"cpu": "the CPU", "cuda": "the GPU"}.get(device, device))
 
 
 def _total_seconds(run: Mapping[str, Any]) -> float:

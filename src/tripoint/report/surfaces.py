@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, is_cupy_array
+
+from tripoint import _cuda
 
 _READ_AT_MOST = 3_200_000  # voxels of the thinned volume
 _SMOOTHING = 3  # steps; enough to take the stairs away, few enough to keep the volume
@@ -45,7 +48,7 @@ def surfaces(
     Parameters
     ----------
     regions : (z, y, x) int, array or zarr array
-        Read in slabs; nothing of its size is made.
+        Read in slabs; nothing of its size is made, and from the GPU only the voxels that are looked at.
     spacing : (z, y, x)
         Voxel size, µm.
     particles : (n,) int
@@ -83,17 +86,18 @@ def thinning(
         edge *= 1.05
 
 
-def slabs(volume: Any) -> Iterator[tuple[int, np.ndarray]]:
+def slabs(volume: Any) -> Iterator[tuple[int, Any]]:
     """Yield the first plane and the voxels of one slab after another, as the volume is stored."""
     chunks = getattr(volume, "chunks", None)
     thickness = chunks[0] if chunks else 64
     for start in range(0, volume.shape[0], thickness):
-        yield start, host(volume[start : start + thickness])
+        slab = volume[start : start + thickness]
+        yield start, slab if is_cupy_array(slab) else np.asarray(slab)
 
 
 def host(array: Any) -> np.ndarray:
-    """Return an array on the host; a slice or a slab, never a volume."""
-    return array.get() if hasattr(array, "get") else np.asarray(array)
+    """Return an array on the host; a slice or what was picked from a slab, never a volume."""
+    return _cuda.transfer.to_host(array) if is_cupy_array(array) else np.asarray(array)
 
 
 def _read_thinned(regions: Any, strides: tuple[int, int, int], owner_of: np.ndarray) -> np.ndarray:
@@ -107,7 +111,8 @@ def _read_thinned(regions: Any, strides: tuple[int, int, int], owner_of: np.ndar
         mine = np.flatnonzero((planes >= start) & (planes < start + len(slab)))
         rows = np.minimum(np.arange(shape[1]) * y + y // 2, regions.shape[1] - 1)
         columns = np.minimum(np.arange(shape[2]) * x + x // 2, regions.shape[2] - 1)
-        labels = slab[np.ix_(planes[mine] - start, rows, columns)]
+        xp = array_namespace(slab)
+        labels = host(slab[xp.ix_(*map(xp.asarray, (planes[mine] - start, rows, columns)))])
         known = (labels > 0) & (labels < len(owner_of))
         thinned[1 + mine, 1:-1, 1:-1] = np.where(known, owner_of[np.where(known, labels, 0)], 0)
     return thinned
