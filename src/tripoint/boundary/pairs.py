@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from array_api_compat import is_cupy_array
 
-from tripoint import _cpu, _cuda
+from tripoint import _cpu, _cuda, tables
 from tripoint.blocks import Box, check_within, joined, place
 from tripoint.boundary.crofton import factors
 from tripoint.boundary.regions import check_regions, check_volume
@@ -32,7 +32,7 @@ def contacts(
 
     Faces are exact. The area is Crofton's estimate from the transitions between the two regions along
     13 directions (:mod:`tripoint.boundary.crofton`), and counts once per pair. All sums are integers
-    until the end, so results do not depend on the number of threads.
+    until the end, so results depend neither on the number of threads nor on the order in which a GPU's come.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ def contacts(
         regions of one phase that is the radius of the largest sphere that passes from one to the other,
         :math:`\max \min(d_p, d_q)` over the faces (p, q) of the contact; between phases, and
         without ``distance``, it is the radius :math:`\sqrt{A/\pi}` of a disk of the same area.
+        It lives where the regions do.
 
     Raises
     ------
@@ -65,8 +66,9 @@ def contacts(
 
     Notes
     -----
-    Memory beyond the input: no voxel-sized array, about 200 bytes per pair of regions at the peak. For a
-    volume in blocks see :func:`count_contacts`, of which this is the case of one block.
+    Memory beyond the input: no voxel-sized array, about 200 bytes per pair of regions at the peak; on the
+    GPU 1 byte per voxel and 88 per pair of a slab while it counts, then 250 per pair and 104 per region.
+    For a volume in blocks see :func:`count_contacts`, of which this is the case of one block.
     The surface by 13 directions is that of Legland, Kiêu & Devaux, *Image Analysis & Stereology* 26
     (2007) 83-92.
     """
@@ -111,7 +113,7 @@ def count_contacts(
 
     Notes
     -----
-    Memory: 88 bytes per pair of regions, once per slab of a thread that met it.
+    Memory: 88 bytes per pair of regions, once per slab that met it.
     """
     highest = check_regions(regions)
     if distance is not None:
@@ -159,12 +161,15 @@ class ContactCounts:
         Raises
         ------
         InputError
-            Blocks that overlap; areas or distances for one part alone.
+            Blocks that overlap; areas or distances for one part alone; parts on the host and on the GPU.
         """
         if not isinstance(other, ContactCounts):
             return NotImplemented
         if (self.areas, self.necks) != (other.areas, other.necks):
             message = "contacts with and without areas or distances cannot be added; count all blocks alike"
+            raise InputError(message)
+        if self._on_gpu != other._on_gpu:
+            message = "contacts on the host and on the GPU cannot be added; count all blocks on one side"
             raise InputError(message)
         highest = max(self.highest, other.highest)
         parts = (*self.parts, *other.parts)
@@ -175,10 +180,13 @@ class ContactCounts:
         spacing = check_spacing(spacing)
         return _contact_table(self._sums(spacing), spacing, self.areas)
 
-    def _sums(self, spacing: Any) -> dict[str, np.ndarray]:
-        from tripoint._cpu.boundary.pairs import merge  # what was counted is small, and on the host
+    @property
+    def _on_gpu(self) -> bool:
+        return is_cupy_array(self.parts[0].keys)
 
-        return merge(self.parts, self.highest, factors(spacing))
+    def _sums(self, spacing: Any) -> dict[str, Any]:
+        implementation = _cuda if self._on_gpu else _cpu
+        return implementation.boundary.pairs.merge(self.parts, self.highest, factors(spacing))
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ class ContactTable:
     Parameters
     ----------
     table : DataFrame
-        A row per pair, sorted by (source, target); see :func:`contacts`.
+        A row per pair, sorted by (source, target); see :func:`contacts`. Of pandas or, on the GPU, of cuDF.
     surface_area : (n_regions + 1,) float64 or None
         Crofton area of the surface of each region inside the volume, µm², indexed by region id: towards
         all other regions, also those that it touches along edges and corners alone, and towards
@@ -196,11 +204,12 @@ class ContactTable:
         volume's border is no surface.
     """
 
-    table: pd.DataFrame
-    surface_area: np.ndarray | None
+    table: Any
+    surface_area: Any
 
 
-def _contact_table(sums: dict[str, np.ndarray], spacing: Sequence[float], areas: bool) -> ContactTable:
+def _contact_table(sums: dict[str, Any], spacing: Sequence[float], areas: bool) -> ContactTable:
+    xp = tables.namespace(sums["faces"])
     faces = sums["faces"].sum(axis=1)
     columns = {"source": sums["source"], "target": sums["target"]}
     columns |= {f"faces_{axis}": sums["faces"][:, i] for i, axis in enumerate(AXES)}
@@ -212,6 +221,6 @@ def _contact_table(sums: dict[str, np.ndarray], spacing: Sequence[float], areas:
         halves = 2 * sums["position"][:, i] + faces + sums["faces"][:, i]
         columns[f"centroid_{axis}"] = halves / (2 * faces) * spacing[i]
     if areas:
-        disk = np.sqrt(sums["area"] / np.pi)
-        columns["neck_radius"] = np.where(sums["radius"] > 0, sums["radius"], disk)
-    return ContactTable(pd.DataFrame(columns), sums["surface_area"] if areas else None)
+        disk = xp.sqrt(sums["area"] / math.pi)
+        columns["neck_radius"] = xp.where(sums["radius"] > 0, sums["radius"], disk)
+    return ContactTable(tables.table(columns), sums["surface_area"] if areas else None)

@@ -160,8 +160,8 @@ def merge(parts: Sequence[PairCounts], n_regions: int, factors: np.ndarray) -> d
     Returns
     -------
     dict
-        The columns of the host side's ``merge``, on the GPU. The surface area of a region comes from the sum of
-        its transitions, which are integers, so that the order in which threads add them changes nothing.
+        The columns of the host side's ``merge``, on the GPU. The surface area of a region comes from the sum
+        of its transitions, which are integers: the order in which threads add them changes nothing.
 
     Notes
     -----

@@ -9,6 +9,9 @@ import cupy as cp
 
 from tripoint._cuda.distance import transform
 from tripoint._cuda.particles import climb
+from tripoint._cuda.particles.moments import measure
+
+__all__ = ["measure", "separate"]
 
 
 def separate(
@@ -32,10 +35,3 @@ def separate(
     del distance, summits  # the distance is freed here where it was made here
     pieces.split(regions, into)
     return regions
-
-
-def measure(regions: Any, phases: Any, distance: Any, origin: Sequence[int], shape: Sequence[int]) -> Any:
-    """Return the columns of :class:`tripoint.particles.RegionSums` for a block; see there."""
-    from tripoint._cuda.particles import moments
-
-    return moments.measure(regions, phases, distance, origin, shape)
