@@ -16,15 +16,15 @@ thin structures read low: a smooth random one by 4 % at a mean thickness of 10 v
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from array_api_compat import is_cupy_array
 
-from tripoint import _cpu, _cuda
+from tripoint import _cpu, _cuda, tables
 from tripoint.blocks import Box
 from tripoint.boundary.access import Access, check_access, check_triples
 from tripoint.errors import InputError
@@ -32,6 +32,13 @@ from tripoint.sample import Spacing, check_phases, check_spacing
 
 STEPS = 8
 """Steps along the lattice out to which edges give the direction, at equal spacing."""
+
+TILE = 1 << 22
+"""Records added up at a time: bounds the scratch, about 100 bytes per record."""
+
+COLUMN = np.zeros(256, np.int64)
+"""Column of a status in a table of lengths: active, unknown, dead; all others count as edges only."""
+COLUMN[[2, 1, 0]] = 1, 2, 3
 
 
 def junction_edges(
@@ -59,8 +66,9 @@ def junction_edges(
     Returns
     -------
     JunctionEdges
-        19 bytes per edge and triple. While it works, 1 byte more per edge, and 27 bytes per edge of
-        at most three slabs of 16 planes per thread.
+        19 bytes per edge and triple, where the phases live. While it works, 1 byte more per edge, and on the
+        host 27 bytes per edge of at most three slabs of 16 planes per thread; on the GPU 21 bytes per edge of
+        a slab, and 0.5 GB for its lattice, or 2 bytes per voxel of 16 planes and their halo if that is more.
 
     Raises
     ------
@@ -103,7 +111,7 @@ class JunctionEdges:
     """Lattice edges on which the three phases of a junction meet, one record per edge and triple.
 
     Sorted by (index, axis, triple), so that the records of one lattice edge stand together.
-    19 bytes per record.
+    19 bytes per record, on the host or on the GPU: where the phases live.
 
     Parameters
     ----------
@@ -122,15 +130,31 @@ class JunctionEdges:
         the total length over distinct edges.
     """
 
-    index: np.ndarray
-    axis: np.ndarray
-    triple: np.ndarray
-    status: np.ndarray
-    own_length: np.ndarray
-    edge_length: np.ndarray
+    index: Any
+    axis: Any
+    triple: Any
+    status: Any
+    own_length: Any
+    edge_length: Any
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __getitem__(self, chosen: Any) -> JunctionEdges:
+        """Return some of the records: a slice, a mask or places."""
+        return JunctionEdges(*(getattr(self, column.name)[chosen] for column in fields(self)))
+
+    def tiles(self) -> Iterator[JunctionEdges]:
+        """Cut the records where a lattice edge ends, always in the same places."""
+        begin = 0
+        while begin < len(self):
+            end = min(begin + TILE, len(self))
+            while end < len(self) and bool(
+                (self.index[end] == self.index[end - 1]) & (self.axis[end] == self.axis[end - 1])
+            ):
+                end += 1
+            yield self[begin:end]
+            begin = end
 
 
 @dataclass(frozen=True)
@@ -173,45 +197,68 @@ class Lengths:
 
 
 def sum_lengths(edges: JunctionEdges, sources: tuple[Source, ...], n_triples: int) -> np.ndarray:
-    """Sum the lengths of the edges that lie in the boxes of an array, all if no boxes are known."""
-    inside = None
-    if sources:
-        inside = inside_boxes(edges.index, [source.box for source in sources], sources[0].phases.shape)
-    return _sums(edges, inside, n_triples)
+    """Sum the lengths of the edges that lie in the boxes of an array, all if no boxes are known.
+
+    Returns
+    -------
+    (n_triples + 1, 4) float64
+        As :attr:`Lengths.table`, on the host.
+    """
+    boxes = [source.box for source in sources]
+    table = np.zeros((n_triples + 1, 4))
+    for tile in edges.tiles():
+        inside = inside_boxes(tile.index, boxes, sources[0].phases.shape) if sources else None
+        table += _sums(tile, inside, n_triples)
+    return table
 
 
-def inside_boxes(index: np.ndarray, boxes: Sequence[Box], shape: Sequence[int]) -> np.ndarray | None:
+def inside_boxes(index: Any, boxes: Sequence[Box], shape: Sequence[int]) -> Any:
     """Return which edges lie in one of the boxes; None for all."""
     if sum(math.prod(end - begin for begin, end in box) for box in boxes) == math.prod(shape):
         return None
-    places = np.unravel_index(index, tuple(shape))
-    inside = np.zeros(len(index), np.bool_)
+    xp = tables.namespace(index)
+    places = index // (shape[1] * shape[2]), index // shape[2] % shape[1], index % shape[2]
+    inside = xp.zeros(len(index), dtype=xp.bool)
     for box in boxes:
-        here = np.ones(len(index), np.bool_)
+        here = xp.ones(len(index), dtype=xp.bool)
         for place, (begin, end) in zip(places, box, strict=True):
             here &= (place >= begin) & (place < end)
         inside |= here
     return inside
 
 
-def _sums(edges: JunctionEdges, inside: np.ndarray | None, n_triples: int) -> np.ndarray:
+def _sums(edges: JunctionEdges, inside: Any, n_triples: int) -> np.ndarray:
     """Sum the lengths per triple and status, and over distinct edges with their best status."""
+    xp = tables.namespace(edges.index)
+    first = xp.ones(len(edges), dtype=xp.bool)
+    first[1:] = (edges.index[1:] != edges.index[:-1]) | (edges.axis[1:] != edges.axis[:-1])
+    starts = xp.flatnonzero(first)
+    best, of_all = _best_status(edges.status, starts), edges.edge_length[starts]
+    if inside is not None:
+        owned = inside[starts]
+        best, of_all, edges = best[owned], of_all[owned], edges[inside]
+    column = xp.asarray(COLUMN)
     table = np.zeros((n_triples + 1, 4))
-    if len(edges) == 0:
-        return table
-    starts = np.flatnonzero(
-        np.concatenate([[True], (np.diff(edges.index) != 0) | (np.diff(edges.axis) != 0)])
-    )
-    best = np.maximum.reduceat(edges.status, starts)
-    chosen = slice(None) if inside is None else inside
-    distinct = starts if inside is None else starts[inside[starts]]
-    best = best if inside is None else best[inside[starts]]
-    rows = (
-        (edges.triple[chosen].astype(np.int64), edges.status[chosen], edges.own_length[chosen]),
-        (np.full(len(distinct), n_triples), best, edges.edge_length[distinct]),
-    )
-    for row, status, length in rows:
-        table[:, 0] += np.bincount(row, length, n_triples + 1)
-        for column, value in ((1, 2), (2, 1), (3, 0)):
-            table[:, column] += np.bincount(row, length * (status == value), n_triples + 1)
+    for row, status, length in (
+        (edges.triple.astype(xp.int64), edges.status, edges.own_length),
+        (xp.full(len(best), n_triples), best, of_all),
+    ):
+        sums = tables.sums(4 * row + column[status], length, table.size)
+        table += np.array(sums.tolist()).reshape(table.shape)
+    table[:, 0] = table.sum(axis=1)
     return table
+
+
+def _best_status(status: Any, starts: Any) -> Any:
+    """Return the highest status of the records of every lattice edge."""
+    xp = tables.namespace(status)
+    ends = xp.concat([starts[1:], xp.asarray([len(status)])])
+    best = status[starts]
+    more = starts + 1 < ends
+    ahead = 1
+    while bool(more.any()):
+        places = xp.flatnonzero(more)
+        best[places] = xp.maximum(best[places], status[starts[places] + ahead])
+        ahead += 1
+        more = starts + ahead < ends
+    return best

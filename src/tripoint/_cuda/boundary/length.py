@@ -1,7 +1,7 @@
-"""Triple-phase edges as a list, each with the length of junction it stands for; see kernels/boundary_length.cu.
+"""Triple-phase edges as a list, each with its length of junction; see kernels/boundary_length.cu.
 
-The volume is treated in slabs of planes. What an edge gets depends on its neighbourhood alone, not on slabs, and
-is the host's, bit for bit: every walk meets its edges in the same order.
+The volume is treated in slabs of planes. What an edge gets depends on its neighbourhood alone, not on slabs,
+and is the host's, bit for bit: every walk meets its edges in the same order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from tripoint._cuda.compiled import kernel
 
 LATTICE = 1 << 29
-"""Bytes for the lattice of corners of a slab with its halo, two per corner, as long as that makes SLAB planes."""
+"""Bytes for the lattice of corners of a slab with its halo, two per corner: as many planes as that makes."""
 
 SLAB = 16
 """Planes treated at a time at least."""
@@ -49,15 +49,16 @@ def junction_edges(
 ) -> Edges:
     """List the edges of every triple, sorted by (index, axis, triple), with their lengths.
 
-    Parameters are those of the host side. Beside the 19 bytes per record that are returned: 1 byte per record,
-    0.03 bytes per voxel while they are listed, and then 21 bytes per record of one slab and triple, the lattice
-    of its corners (at most LATTICE bytes, or 2 bytes per voxel of SLAB planes and their halo, if that is more),
-    and at most POOL bytes.
+    Parameters are those of the host side. Beside the 19 bytes per record that are returned: 1 byte per
+    record; 0.03 bytes per voxel while they are listed; then 21 bytes per record of one slab and triple, the
+    lattice of the slab's corners (at most LATTICE bytes, or 2 bytes per voxel of SLAB planes and their halo,
+    if that is more), and at most POOL bytes.
     """
     edges, signs = _list_edges(phases, triples, access, carriers)
     if len(edges.index):
         _Walks(edges, signs, phases.shape, spacing, weights).measure(len(triples))
-        _launch("share_lengths", len(edges.index), (*edges[:2], edges.own_length), (edges.edge_length,))
+        arguments = edges.index, edges.axis, edges.own_length, np.int64(len(edges.index)), edges.edge_length
+        _kernel("share_lengths")(*_threads(len(edges.index)), arguments)
     return edges
 
 
@@ -71,25 +72,33 @@ def _list_edges(
     n_chunks = -(-phases.size // CHUNK) if triples else 0
     starts = cp.zeros(n_chunks + 1, cp.int64)
     labels = cp.asarray(np.array(triples, np.uint8).reshape(-1, 3))
-    search = (*_volume(phases), *map(np.int32, phases.shape), labels, np.int32(len(triples)), np.int64(n_chunks))
+    sizes = np.int32(len(triples)), np.int64(n_chunks)
+    search = (*_volume(phases), *map(np.int32, phases.shape), labels, *sizes)
     grid = (-(-n_chunks // WARPS),), (32 * WARPS,)
     if triples:
         counts = cp.empty(n_chunks, cp.int64)
-        kernel("boundary_length", "count_edges", **DEFINES)(*grid, (*search, counts))
+        _kernel("count_edges")(*grid, (*search, counts))
         starts[1:] = cp.cumsum(counts)
     n = int(starts[-1])
-    small = [cp.empty(n, cp.uint8) for _ in range(3)]
-    edges = Edges(cp.empty(n, cp.int64), *small, cp.empty(n, cp.float32), cp.empty(n, cp.float32))
+    small = cp.empty(n, cp.uint8), cp.empty(n, cp.uint8), cp.empty(n, cp.uint8)
+    lengths = cp.empty(n, cp.float32), cp.empty(n, cp.float32)
+    edges = Edges(cp.empty(n, cp.int64), *small, *lengths)
     signs = cp.empty(n, cp.int8)
     if n:
         conducts = np.zeros(256, np.uint8)
         for carrier, network in carriers:
             conducts[list(network)] |= 1 << carrier
         judge = (*_volume(phases if access is None else access), np.int32(access is not None))
-        columns = (*edges[:4], signs)
-        list_edges = kernel("boundary_length", "list_edges", **DEFINES)
-        list_edges(*grid, (*search, *judge, cp.asarray(conducts), starts, *columns))
+        _kernel("list_edges")(*grid, (*search, *judge, cp.asarray(conducts), starts, *edges[:4], signs))
     return edges, signs
+
+
+def _kernel(name: str) -> Any:
+    return kernel("boundary_length", name, **DEFINES)
+
+
+def _threads(n: int) -> tuple[tuple[int], tuple[int]]:
+    return (-(-n // THREADS),), (THREADS,)
 
 
 def _volume(volume: cp.ndarray) -> tuple[Any, ...]:
@@ -137,16 +146,12 @@ class _Walks:
         low = max(first - self.halo, 0)
         begin, end = self.starts[low], self.starts[last]
         self.links.fill(0)
-        edges = *self.edges[:3], self.signs
-        range_ = np.int64(begin), np.int64(end), np.int32(triple), np.int32(low)
-        mark_links = kernel("boundary_length", "mark_links", **DEFINES)
-        blocks = -(-(end - begin) // THREADS)
-        mark_links((blocks,), (THREADS,), (*edges, *range_, *map(np.int32, self.shape[1:]), self.links))
+        part = np.int64(begin), np.int64(end), np.int32(triple), np.int32(low)
+        arguments = (*self.edges[:3], self.signs, *part, *map(np.int32, self.shape[1:]), self.links)
+        _kernel("mark_links")(*_threads(end - begin), arguments)
 
     def _walk(self, first: int, chosen: cp.ndarray) -> None:
-        walk_edges = kernel("boundary_length", "walk_edges", **DEFINES)
-        blocks = -(-len(chosen) // THREADS)
-        walk_edges((blocks,), (THREADS,), self._arguments(first, chosen))
+        _kernel("walk_edges")(*_threads(len(chosen)), self._arguments(first, chosen))
 
     def _walk_wide(self, first: int, chosen: cp.ndarray) -> None:
         """Walk the edges whose surroundings are too tangled for a ring in shared memory."""
@@ -161,8 +166,7 @@ class _Walks:
             cp.zeros(blocks * THREADS * cells, cp.uint8), np.int64(cells),
             cp.empty(blocks * THREADS * places, cp.int32), np.int64(places),
         )  # fmt: skip
-        walk_wide = kernel("boundary_length", "walk_wide", **DEFINES)
-        walk_wide((blocks,), (THREADS,), (*self._arguments(first, chosen), *pool))
+        _kernel("walk_wide")((blocks,), (THREADS,), (*self._arguments(first, chosen), *pool))
 
     def _arguments(self, first: int, chosen: cp.ndarray) -> tuple[Any, ...]:
         """Return what both kinds of walks are told."""
@@ -173,7 +177,3 @@ class _Walks:
             np.int32(low), *map(np.int32, self.shape[1:]), self.links.view(cp.uint16),
             *map(np.float64, self.spacing), self.weights, np.int32(self.halo), self.edges.own_length,
         )  # fmt: skip
-
-
-def _launch(name: str, n: int, before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
-    kernel("boundary_length", name, **DEFINES)((-(-n // THREADS),), (THREADS,), (*before, np.int64(n), *after))
