@@ -1,4 +1,4 @@
-"""Builds a CUDA source as a shared library for the processor, once for each content, compiler and set of options."""
+"""Builds a CUDA source as a shared library for the processor, once for each content and set of options."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 HEADER = Path(__file__).with_name("cuda.h")
-FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-fno-strict-aliasing")
-KERNEL = re.compile(
-    r"__global__\s+void\s+(?:__launch_bounds__\s*\(\s*(?P<before>[^()]*)\)\s*)?(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
-)
+RUNTIME = Path(__file__).with_name("runtime.cpp")
+FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-w", "-I", str(HEADER.parent))
+# The calls that the sanitizers insert end in runtime.cpp; their own libraries are not linked.
+UNDEFINED = "alignment,bounds,signed-integer-overflow,shift-exponent,integer-divide-by-zero"
+WATCHED = ("-fsanitize=thread", f"-fsanitize={UNDEFINED}", "-fno-strict-aliasing")
+# GCC and Clang spell alike all but this: volatile accesses are told from others.
+VOLATILE = {"gcc": ("--param=tsan-distinguish-volatile=1",), "clang": ("-mllvm", "-tsan-distinguish-volatile=1")}
+
+BOUNDS = r"(?:__launch_bounds__\s*\(\s*(?P<{}>[^()]*)\)\s*)?"
+KERNEL = re.compile(rf"__global__\s+{BOUNDS.format('early')}void\s+{BOUNDS.format('late')}(?P<name>\w+)\s*\(")
 
 
 class CompileError(RuntimeError):
@@ -36,16 +43,14 @@ def build(code: str, options: tuple[str, ...], name: str) -> Path:
     name : str
         What the compiler calls the source in its messages.
     """
-    options = tuple(option for option in options if option.startswith(("-D", "-I")))
-    key = hashlib.sha256()
-    for part in (code, name, *(option for option in options if option.startswith("-D")), *compiler(), *FLAGS):
-        key.update(part.encode() + b"\0")
-    for header in (HEADER, Path(__file__), *_headers(options)):
-        key.update(header.read_bytes())
-    library = _folder() / f"{Path(name).stem}-{key.hexdigest()[:24]}.so"
-    if not library.exists():
-        _compile(code, options, name, library)
-    return library
+    defines = tuple(option for option in options if option.startswith("-D"))
+    folders = tuple(option for option in options if option.startswith("-I"))
+    headers = [header.read_text() for folder in folders for header in sorted(Path(folder[2:]).glob("*.cuh"))]
+    return _kept(
+        f"{Path(name).stem}.so",
+        (code, name, *defines, *headers),
+        lambda built: _compile(code, (*defines, *folders), name, built),
+    )
 
 
 @functools.cache
@@ -60,63 +65,77 @@ def compiler() -> tuple[str, ...]:
     raise CompileError(message)
 
 
-def _headers(options: tuple[str, ...]) -> list[Path]:
-    folders = [Path(option[2:]) for option in options if option.startswith("-I")]
-    return [header for folder in folders for header in sorted([*folder.glob("*.cuh"), *folder.glob("*.h")])]
+@functools.cache
+def _volatile() -> tuple[str, ...]:
+    version = _run([*compiler(), "--version"], "the compiler")
+    return VOLATILE["clang" if "clang" in version else "gcc"]
 
 
-def _compile(code: str, options: tuple[str, ...], name: str, library: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        source = Path(folder, "kernel.cpp")
-        source.write_text(_translation_unit(code, options, name, folder))
-        built = Path(folder, "kernel.so")
-        command = [*compiler(), *FLAGS, *options, "-o", str(built), str(source)]
-        _run(command, name)
-        built.replace(library)
+def _compile(code: str, options: tuple[str, ...], name: str, built: Path) -> None:
+    source = built.with_name("kernel.cpp")
+    source.write_text(_translation_unit(code, options, name, built.parent))
+    watched = built.with_name("kernel.o")
+    _run([*compiler(), *FLAGS, *WATCHED, *_volatile(), *options, "-c", "-o", str(watched), str(source)], name)
+    _run([*compiler(), "-shared", "-o", str(built), str(watched), str(_runtime())], name)
 
 
-def _translation_unit(code: str, options: tuple[str, ...], name: str, folder: str) -> str:
-    """Return the kernels, inside a namespace of their own, and a table through which they are launched."""
-    plain = Path(folder, "plain.cpp")
-    plain.write_text(code)
-    expanded = _run([*compiler(), "-E", "-P", "-std=c++17", "-x", "c++", *options, str(plain)], name)
-    kernels = [
-        (found["name"], (found["before"] or "").split(",")[0].strip()) for found in KERNEL.finditer(expanded)
-    ]
-    if not kernels:
-        message = f'{name} has no kernel: extern "C" __global__ void name(...)'
-        raise CompileError(message)
-    body = re.sub(r'extern(\s+)"C"(\s+)(?=__global__|__launch_bounds__)', r"\1\2", code)
-    cases = "\n".join(
+@functools.cache
+def _runtime() -> Path:
+    return _kept(
+        "runtime.o",
+        (),
+        lambda built: _run([*compiler(), *FLAGS, "-c", "-o", str(built), str(RUNTIME)], RUNTIME.name),
+    )
+
+
+def _translation_unit(code: str, options: tuple[str, ...], name: str, folder: Path) -> str:
+    """Return the kernels, in a namespace of their own, and what describes and launches them."""
+    kernels = _kernels(code, options, name, folder)
+    body = re.sub(r'extern(\s+)"C"(\s+)(?=__global__)', r"\1\2", code)
+    find = "\n".join(
         f'    if (!strcmp(name, "{kernel}")) return emulator::Signature<decltype(&{kernel})>::enter<&{kernel}>;'
-        for kernel, _ in kernels
+        for kernel in kernels
     )
-    lines = "\n".join(
-        f'    length += snprintf(text + length, size - length, "{kernel}|%d|", {bounds or 1024});\n'
-        f"    length += emulator::Signature<decltype(&{kernel})>::describe(text + length, size - length);\n"
-        f'    length += snprintf(text + length, size - length, "\\n");'
-        for kernel, bounds in kernels
+    describe = "\n".join(
+        f'    text += snprintf(text, end - text, "{kernel}|%d|", static_cast<int>({bounds}));\n'
+        f"    text += emulator::Signature<decltype(&{kernel})>::describe(text, end - text);\n"
+        f'    text += snprintf(text, end - text, "\\n");'
+        for kernel, bounds in kernels.items()
     )
-    return f"""#include "{HEADER}"
+    return f"""#include "cuda.h"
 namespace {{
 #line 1 "{name}"
 {body}
 }}
 #line 1 "launch.cpp"
+#define EXPORTED extern "C" EMULATOR_OWN __attribute__((visibility("default")))
 static void (*find(const char* name))(void**) {{
-{cases}
+{find}
     return nullptr;
 }}
-extern "C" int emulator_launch(const char* name, const unsigned* grid, const unsigned* block, void** values, int reverse,
-                               char* error, size_t error_size) {{
-    return emulator::launch(find(name), grid, block, values, reverse, error, error_size);
+EXPORTED int emulator_launch(const char* name, const emulator::Launch* launch) {{
+    return emulator::launch(find(name), *launch);
 }}
-extern "C" int emulator_describe(char* text, size_t size) {{
-    int length = 0;
-{lines}
-    return length;
+EXPORTED void emulator_describe(char* text, size_t size) {{
+    char* end = text + size;
+{describe}
 }}
 """
+
+
+def _kernels(code: str, options: tuple[str, ...], name: str, folder: Path) -> dict[str, str]:
+    """Return the names of the kernels that the source has with these options, and their launch bounds."""
+    plain = folder / "plain.cpp"
+    plain.write_text(f'#line 1 "{name}"\n{code}')
+    expanded = _run([*compiler(), "-E", "-P", "-std=c++17", *options, str(plain)], name)
+    found = {
+        kernel["name"]: (kernel["early"] or kernel["late"] or "1024").split(",")[0].strip()
+        for kernel in KERNEL.finditer(expanded)
+    }
+    if not found:
+        message = f'{name} has no kernel: extern "C" __global__ void name(...)'
+        raise CompileError(message)
+    return found
 
 
 def _run(command: list[str], name: str) -> str:
@@ -127,9 +146,23 @@ def _run(command: list[str], name: str) -> str:
     return done.stdout
 
 
+def _kept(name: str, parts: tuple[str, ...], make: Callable[[Path], None]) -> Path:
+    """Return a file that is made once from what it depends on, whoever asks for it first."""
+    key = hashlib.sha256()
+    for part in (*parts, *compiler(), *(path.read_text() for path in (HEADER, RUNTIME, Path(__file__)))):
+        key.update(part.encode() + b"\0")
+    kept = _folder() / f"{key.hexdigest()[:24]}-{name}"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            built = Path(folder, kept.name)
+            make(built)
+            built.replace(kept)
+    return kept
+
+
 @functools.cache
 def _folder() -> Path:
-    """Return where libraries are kept: the user's cache folder, or a temporary one where that is not writable."""
+    """Return where it is kept: in the user's cache folder, or in a temporary one where that is not writable."""
     user = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     folder = Path(user, "tripoint-emulator")
     try:

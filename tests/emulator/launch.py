@@ -6,6 +6,9 @@ import contextlib
 import ctypes
 import functools
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,40 +108,74 @@ class Module:
         grid, block = _dimensions(grid, block, kernel, what)
         values, kept = _pack(kernel, arguments, what)
         error = ctypes.create_string_buffer(1024)
-        failed = self._library.emulator_launch(
-            function.encode(),
+        ranges = _ranges(arguments)
+        launch = _Launch(
             (ctypes.c_uint * 3)(*grid),
             (ctypes.c_uint * 3)(*block),
             values,
+            (ctypes.c_size_t * len(ranges))(*ranges),
+            len(ranges) // 3,
             int(_reversed()),
-            error,
+            ctypes.cast(error, ctypes.c_char_p),
             len(error),
         )
-        del kept
-        if failed:
-            message = f"{what}: {error.value.decode()}"
+        if self._library.emulator_launch(function.encode(), ctypes.byref(launch)):
+            message = f"{what}: {_with_line(error.value.decode(), self._library._name)}"
             raise EmulatorError(message)
+        del kept
+
+
+class _Launch(ctypes.Structure):
+    """What cuda.h calls Launch."""
+
+    _fields_ = (
+        ("grid", ctypes.POINTER(ctypes.c_uint)),
+        ("block", ctypes.POINTER(ctypes.c_uint)),
+        ("values", ctypes.POINTER(ctypes.c_void_p)),
+        ("ranges", ctypes.POINTER(ctypes.c_size_t)),
+        ("range_count", ctypes.c_int),
+        ("reverse", ctypes.c_int),
+        ("error", ctypes.c_char_p),
+        ("error_size", ctypes.c_size_t),
+    )
+
+
+def _ranges(arguments: Sequence[Any]) -> list[int]:
+    """Return start, size and argument of each piece of memory that a kernel was given."""
+    ranges = {}
+    for place, argument in enumerate(arguments):
+        if isinstance(argument, np.ndarray):
+            whole = argument
+            while isinstance(whole.base, np.ndarray):
+                whole = whole.base
+            ranges.setdefault(whole.ctypes.data, (whole.nbytes, place))
+    return [number for start, (size, place) in ranges.items() for number in (start, size, place)]
+
+
+def _with_line(message: str, library: str) -> str:
+    """Replace the place of an access in the library by the line of the source, where ``addr2line`` can tell."""
+    found = re.search(r" \[([0-9a-f]+)\]$", message)
+    if not found:
+        return message
+    text, line = message[: found.start()], ""
+    if shutil.which("addr2line"):
+        place = hex(int(found[1], 16) - 1)
+        asked = subprocess.run(["addr2line", "-e", library, place], capture_output=True, text=True, check=False)
+        line = asked.stdout.split(" (")[0].strip().rsplit("/", 1)[-1]
+    return f"{text} (at {line})" if line and "?" not in line else text
 
 
 @functools.cache
 def _load(path: str) -> ctypes.PyDLL:
     library = ctypes.PyDLL(path)  # keeps the interpreter's lock: a library runs one launch at a time
-    pointer = ctypes.POINTER(ctypes.c_uint)
-    library.emulator_launch.argtypes = [
-        ctypes.c_char_p,
-        pointer,
-        pointer,
-        ctypes.POINTER(ctypes.c_void_p),
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.c_size_t,
-    ]
+    library.emulator_launch.argtypes = [ctypes.c_char_p, ctypes.POINTER(_Launch)]
+    library.emulator_describe.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
     return library
 
 
 def _describe(library: ctypes.PyDLL) -> dict[str, Kernel]:
     text = ctypes.create_string_buffer(1 << 16)
-    library.emulator_describe(text, ctypes.c_size_t(len(text)))
+    library.emulator_describe(text, len(text))
     kernels = {}
     for line in text.value.decode().splitlines():
         name, bounds, parameters = line.split("|")
