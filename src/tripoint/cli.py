@@ -69,6 +69,7 @@ def analyze(config: Any) -> None:
             byte_order=settings["byte_order"],
             channel=settings["channel"],
             name=settings["name"],
+            device=settings["device"],
             progress=progress,
         )
         result = pipeline.analyze(
@@ -77,14 +78,17 @@ def analyze(config: Any) -> None:
             min_voxels=particles["min_voxels"],
             connectivity=settings["connectivity"],
             subvolumes=settings["subvolumes"],
-            device=settings["device"],
+            # Reading has chosen, and said so.
+            device="cpu" if sample.device == "cpu" else settings["device"],
+            device_memory=settings["device_memory"],
             progress=progress,
         )
         result.save(output, overwrite=overwrite, progress=progress)
     for warning in result.summary["warnings"]:
         log.warning("warning: %s", warning)
     run = result.summary["run"]
-    log.info("analysed in %.1f s on the device '%s'", sum(run["seconds"].values()), run["device"])
+    where = run["device_name"] or run["device"]
+    log.info("analysed in %.1f s on the device '%s'", sum(run["seconds"].values()), where)
     _say(str(output / "report.html"))
 
 

@@ -90,10 +90,11 @@ def analyze(
         "connectivity": connectivity,
         "subvolumes": subvolumes,
     }
-    place = device if device == sample.device else choose_device(device)
+    stays = device == sample.device or (device == "auto" and sample.device == "cuda")
+    place = sample.device if stays else choose_device(device)
     if place == "cuda":
-        on_gpu = [sample.phases, *sample.channels.values()] if sample.device == "cuda" else []
-        resident = sum(volume.nbytes for volume in on_gpu)
+        volumes = (sample.phases, *sample.channels.values()) if sample.device == "cuda" else ()
+        resident = sum(volume.nbytes for volume in volumes)
         try:
             with _cuda.memory.budget(sample.shape, len(sample.channels), resident, device_memory) as gauge:
                 return _analyze(sample.to("cuda"), configuration, progress, gauge)

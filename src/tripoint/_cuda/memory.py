@@ -94,9 +94,17 @@ class Gauge(cp.cuda.MemoryHook):
         cp.cuda.get_current_stream().synchronize()
 
 
-@contextmanager
-def budget(shape: Sequence[int], channels: int = 0, resident: int = 0, share: float = 0.9) -> Iterator[Gauge]:
-    """Check that an analysis fits, keep CuPy's pool within its share meanwhile, and gauge what it takes.
+@dataclass(frozen=True)
+class Plan:
+    """Bytes: what CuPy's pool may hold, how much of that an analysis may have, and how much it needs."""
+
+    limit: int
+    allowed: int
+    needed: int
+
+
+def plan(shape: Sequence[int], channels: int = 0, resident: int = 0, share: float = 0.9) -> Plan:
+    """Return how an analysis fits into the memory that is free now.
 
     Parameters
     ----------
@@ -107,39 +115,70 @@ def budget(shape: Sequence[int], channels: int = 0, resident: int = 0, share: fl
     resident : int
         Bytes of the sample that are on the GPU already.
     share : float
-        Of the memory that is free now.
+        Of the free memory that may be taken.
+
+    Raises
+    ------
+    DeviceMemoryError
+        It does not fit.
+    """
+    pool = cp.get_default_memory_pool()
+    pool.free_all_blocks()
+    free, _ = cp.cuda.runtime.memGetInfo()
+    limit = pool.total_bytes() + int(share * free)
+    if pool.get_limit():
+        limit = min(limit, pool.get_limit())
+    step, needed = largest(shape, channels)
+    allowed = limit - pool.used_bytes() + resident
+    if needed > allowed:
+        message = (
+            f"an analysis of {' × '.join(map(str, shape))} voxels takes {_size(needed)} of GPU memory "
+            f"({needed / math.prod(shape):.3g} bytes per voxel, in the step '{step}'), and {_size(allowed)} "
+            f"of the {device.name()} may be used ({share:.0%} of what is free); {WAYS}"
+        )
+        raise DeviceMemoryError(message)
+    return Plan(limit, allowed, needed)
+
+
+@contextmanager
+def budget(shape: Sequence[int], channels: int = 0, resident: int = 0, share: float = 0.9) -> Iterator[Gauge]:
+    """Keep CuPy's pool within the share of an analysis, and gauge what that takes; see `plan`.
 
     Raises
     ------
     DeviceMemoryError
         The analysis does not fit, or did not after all.
     """
+    known = plan(shape, channels, resident, share)
     pool = cp.get_default_memory_pool()
-    pool.free_all_blocks()
-    before, in_use = pool.get_limit(), pool.used_bytes()
-    free, _ = cp.cuda.runtime.memGetInfo()
-    limit = pool.total_bytes() + int(share * free)
-    limit = min(limit, before) if before else limit
-    allowed = limit - in_use + resident
-    step, needed = largest(shape, channels)
-    if needed > allowed:
-        raise DeviceMemoryError(_too_large(shape, step, needed, allowed, share))
-    pool.set_limit(size=limit)
+    before = pool.get_limit()
+    pool.set_limit(size=known.limit)
     try:
-        with Gauge() as gauge:
+        with Gauge() as gauge, told_in_our_words(known):
             yield gauge
-    except Exception as error:
-        if isinstance(error, DeviceMemoryError) or not is_out_of_memory(error):
-            raise
-        message = (
-            f"the GPU ran out of memory ({_first_line(error)}), {_size(needed)} were expected and "
-            f"{_size(allowed)} allowed; another program may have taken some, or the sample has very many "
-            f"regions: {WAYS}"
-        )
-        raise DeviceMemoryError(message) from error
     finally:
         pool.set_limit(size=before)
         pool.free_all_blocks()
+
+
+@contextmanager
+def told_in_our_words(known: Plan | None = None) -> Iterator[None]:
+    """Turn what CuPy and its fellows raise when memory runs out into an error that says what to do."""
+    try:
+        yield
+    except DeviceMemoryError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        expected = (
+            f", {_size(known.needed)} were expected and {_size(known.allowed)} allowed" if known else ""
+        )
+        message = (
+            f"the GPU ran out of memory ({_first_line(error)}){expected}; another program may have taken "
+            f"some, or the sample has very many regions: {WAYS}"
+        )
+        raise DeviceMemoryError(message) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -147,14 +186,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error)
     return isinstance(error, cp.cuda.memory.OutOfMemoryError) or any(
         word in text for word in ("out_of_memory", "bad_alloc", "cudaErrorMemoryAllocation")
-    )
-
-
-def _too_large(shape: Sequence[int], step: str, needed: int, allowed: int, share: float) -> str:
-    return (
-        f"an analysis of {' × '.join(map(str, shape))} voxels takes {_size(needed)} of GPU memory "
-        f"({needed / math.prod(shape):.3g} bytes per voxel, in the step '{step}'), and {_size(allowed)} of "
-        f"the {device.name()} may be used ({share:.0%} of what is free); {WAYS}"
     )
 
 

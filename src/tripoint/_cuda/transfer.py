@@ -11,6 +11,11 @@ import numpy as np
 BUFFER = 1 << 26  # bytes of one of the two buffers, or one plane where that is larger
 
 
+def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return GPU memory to be filled part by part."""
+    return cp.empty(shape, dtype)
+
+
 def to_device(array: np.ndarray, out: Any = None) -> Any:
     """Copy a host array onto the GPU, in C order; while one part is under way the next is made ready.
 

@@ -6,21 +6,25 @@ it; this door finds the module, crops while reading, and turns labels into phase
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tripoint.errors import InputError, TripointError
+from tripoint import _cuda
+from tripoint.errors import DeviceMemoryError, InputError, TripointError
 from tripoint.io.folder import check_output
 from tripoint.io.formats import find_opener, split_inside
 from tripoint.io.phases import check_stored, read_phases
-from tripoint.io.stored import Choice, Stored, box_of
+from tripoint.io.stored import Box, Choice, Stored, box_of, box_shape
 from tripoint.io.units import is_unit, to_micrometres
 from tripoint.materials import Materials
 from tripoint.record import Progress
-from tripoint.sample import Sample, check_spacing
+from tripoint.sample import Sample, check_spacing, choose_device
+
+log = logging.getLogger("tripoint")
 
 __all__ = ["check_output", "read", "write"]
 
@@ -37,12 +41,14 @@ def read(  # noqa: PLR0913  # each of them is one word on the command line
     dtype: str | np.dtype[Any] | type | None = None,
     byte_order: str = "little",
     name: str | None = None,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Sample:
     """Read a labelled volume.
 
     Only the region of interest is read, a run of slices at a time. Memory: 1 byte per voxel of
-    the region, and about 32 MiB (or one layer of chunks) of the file at a time.
+    the region, and about 32 MiB (or one layer of chunks) of the file at a time. With a GPU, each run goes
+    there before the next is read, and the volume never is on the host.
 
     Parameters
     ----------
@@ -63,6 +69,9 @@ def read(  # noqa: PLR0913  # each of them is one word on the command line
         Of a raw file: voxels along z, y, x; ``"uint8"``, …; ``"little"`` or ``"big"``.
     name : str, optional
         Name of the sample; the file's name without its ending by default.
+    device : {"cpu", "cuda", "auto"}
+        Where the sample is to be. ``auto`` is the GPU where there is one that an analysis of the region fits
+        into, and logs which device it takes.
     progress : callable, optional
         ``progress("read", done, total)`` is called after each run of slices, which it counts.
 
@@ -73,7 +82,10 @@ def read(  # noqa: PLR0913  # each of them is one word on the command line
         outside it, or a voxel size that is neither given nor in the file.
     MaterialsError
         Labels that the materials do not name.
+    DeviceError
+        No GPU, or not enough memory there.
     """
+    place = choose_device(device)
     materials = Materials.load(materials)
     spacing = None if spacing is None else _given_spacing(spacing, units)
     path, inner = split_inside(path)
@@ -85,7 +97,9 @@ def read(  # noqa: PLR0913  # each of them is one word on the command line
             check_stored(stored, path)
             box = box_of(roi, stored.shape)
             voxel = spacing or _stored_spacing(stored, units, path)
-            phases = read_phases(stored, box, materials, path, progress)
+            if device == "auto" and place == "cuda" and not _fits(box):
+                place = "cpu"
+            phases = read_phases(stored, box, materials, path, progress, place)
         return Sample(phases, voxel, materials, name=name or _stem(path))
     except TripointError as error:
         if str(path) in str(error) or path.name in str(error):
@@ -102,6 +116,16 @@ def read(  # noqa: PLR0913  # each of them is one word on the command line
             "open it in another program or copy it again"
         )
         raise InputError(message) from error
+
+
+def _fits(box: Box) -> bool:
+    """Return whether an analysis of a region fits into the GPU's memory; if not, the log says why."""
+    try:
+        _cuda.memory.plan(box_shape(box))
+    except DeviceMemoryError as error:
+        log.warning("device: cpu (%s)", error)
+        return False
+    return True
 
 
 def write(sample: Sample, path: str | Path, overwrite: bool = False) -> Path:

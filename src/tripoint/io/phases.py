@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, is_cupy_array
 
+from tripoint import _cuda
 from tripoint.errors import InputError, MaterialsError
 from tripoint.io.stored import Box, Stored, blocks, box_shape
 from tripoint.materials import Materials
@@ -38,28 +41,45 @@ def read_phases(
     materials: Materials,
     path: Path,
     progress: Progress | None,
-) -> np.ndarray:
+    device: str = "cpu",
+) -> Any:
     """Read a box run by run into uint8, so that a 64-bit file never stands in memory as such."""
     total = box_shape(box)[0]
-    phases = np.empty(box_shape(box), np.uint8)
+    phases = _empty(box_shape(box), device)
+    read = (stored.read_to_gpu if device == "cuda" else None) or stored.read
     for block in blocks(box, stored):
         start, stop = block[0].start - box[0].start, block[0].stop - box[0].start
         # No name holds the block, so that the next is not read while this one still takes memory.
-        phases[start:stop] = _in_range(stored.read(block), materials, path, stored.note)
+        _fill(phases[start:stop], _in_range(read(block), materials, path, stored.note))
         if progress is not None:
             progress("read", stop, total)
     return phases
 
 
-def _in_range(values: np.ndarray, materials: Materials, path: Path, note: str) -> np.ndarray:
+def _empty(shape: tuple[int, int, int], device: str) -> Any:
+    if device == "cpu":
+        return np.empty(shape, np.uint8)
+    with _cuda.memory.told_in_our_words():
+        return _cuda.transfer.empty(shape, np.uint8)
+
+
+def _fill(phases: Any, values: Any) -> None:
+    """Put values of any integer type where they belong, over the bus if that is on the GPU."""
+    if is_cupy_array(phases) and not is_cupy_array(values):
+        _cuda.transfer.to_device(values.astype(np.uint8, copy=False), out=phases)
+    else:
+        phases[...] = values
+
+
+def _in_range(values: Any, materials: Materials, path: Path, note: str) -> Any:
     """Return the values, unless uint8 would turn labels into others: 256 into 0, -1 into 255."""
     if values.dtype == np.uint8 or values.dtype.kind == "b":
         return values
     low, high = int(values.min()), int(values.max())
     if low >= 0 and high <= 255:
         return values
-    found = np.unique(values)
-    unknown = [int(v) for v in found if int(v) not in materials.labels]
+    found = array_namespace(values).unique_values(values).tolist()
+    unknown = [value for value in found if value not in materials.labels]
     shown = ", ".join(map(str, unknown[:8])) + (", …" if len(unknown) > 8 else "")
     advice = (
         "these look like grey values, segment them into phases first"

@@ -36,6 +36,8 @@ class Stored:
         Their units as the file spells them, None where it gives numbers without a unit.
     note : str
         What else to tell when the labels are not what is needed.
+    read_to_gpu : callable, optional
+        As ``read``, into a CuPy array; for formats that need not take voxels through the host.
     """
 
     shape: tuple[int, ...]
@@ -45,6 +47,7 @@ class Stored:
     spacing: Sequence[float | None] = (None, None, None)
     units: Sequence[str | None] = (None, None, None)
     note: str = ""
+    read_to_gpu: Callable[[Box], Any] | None = None
 
 
 @dataclass(frozen=True)

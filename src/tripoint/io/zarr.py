@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -110,18 +111,42 @@ def _stored(array: Any, names: str, path: Path, choice: Choice, **metadata: Any)
         raise InputError(message)
     kept = [k for k in range(array.ndim) if k not in fixed]
 
-    def read(box: Box) -> np.ndarray:
+    def place(box: Box) -> tuple[Any, ...]:
         index: list[Any] = [fixed.get(k, slice(None)) for k in range(array.ndim)]
         for k, part in zip(kept, box, strict=True):
             index[k] = part
-        return np.asarray(array[tuple(index)])
+        return tuple(index)
 
     return Stored(
         shape=tuple(array.shape[k] for k in kept),
         dtype=np.dtype(array.dtype),
-        read=read,
+        read=lambda box: np.asarray(array[place(box)]),
         step=array.chunks[kept[0]] if len(kept) == 3 else 1,
+        read_to_gpu=(lambda box: _read_to_gpu(array, path, place(box))) if _is_plain(array) else None,
         **metadata,
+    )
+
+
+def _read_to_gpu(array: Any, path: Path, index: tuple[Any, ...]) -> Any:
+    """Read a part of an array straight into the GPU's memory, by GPUDirect Storage where kvikio is installed.
+
+    Only of chunks that are stored as they are.  Compressed ones are unpacked on the host, as Zarr 3 unpacks
+    them: its GPU buffers would carry the compressed bytes over, back to the host and over again.
+    """
+    if find_spec("kvikio") is not None:
+        from kvikio.zarr import GDSStore
+
+        array = zarr.open_array(GDSStore(path, read_only=True), path=array.path, mode="r")
+    with zarr.config.enable_gpu():
+        return array[index]
+
+
+def _is_plain(array: Any) -> bool:
+    """Return whether chunks are stored as they are in memory: Zarr v3, not compressed, sharded or turned."""
+    codecs = [codec.to_dict() for codec in getattr(array.metadata, "codecs", ())]
+    return codecs in (
+        [{"name": "bytes"}],
+        [{"name": "bytes", "configuration": {"endian": "little"}}],
     )
 
 
