@@ -16,12 +16,25 @@ from pathlib import Path
 
 HEADER = Path(__file__).with_name("cuda.h")
 RUNTIME = Path(__file__).with_name("runtime.cpp")
-FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-w", "-I", str(HEADER.parent))
+FLAGS = (
+    "-std=c++17",
+    "-O2",
+    "-g1",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-w",
+    "-I",
+    str(HEADER.parent),
+)
 # The calls that the sanitizers insert end in runtime.cpp; their own libraries are not linked.
 UNDEFINED = "alignment,bounds,signed-integer-overflow,shift-exponent,integer-divide-by-zero"
 WATCHED = ("-fsanitize=thread", f"-fsanitize={UNDEFINED}", "-fno-strict-aliasing")
 # GCC and Clang spell alike all but this: volatile accesses are told from others.
-VOLATILE = {"gcc": ("--param=tsan-distinguish-volatile=1",), "clang": ("-mllvm", "-tsan-distinguish-volatile=1")}
+VOLATILE = {
+    "gcc": ("--param=tsan-distinguish-volatile=1",),
+    "clang": ("-mllvm", "-tsan-distinguish-volatile=1"),
+}
 
 BOUNDS = r"(?:__launch_bounds__\s*\(\s*(?P<{}>[^()]*)\)\s*)?"
 KERNEL = re.compile(rf"__global__\s+{BOUNDS.format('early')}void\s+{BOUNDS.format('late')}(?P<name>\w+)\s*\(")
@@ -129,7 +142,7 @@ def _kernels(code: str, options: tuple[str, ...], name: str, folder: Path) -> di
     plain.write_text(f'#line 1 "{name}"\n{code}')
     expanded = _run([*compiler(), "-E", "-P", "-std=c++17", *options, str(plain)], name)
     found = {
-        kernel["name"]: (kernel["early"] or kernel["late"] or "1024").split(",")[0].strip()
+        kernel["name"]: (kernel["early"] or kernel["late"] or "0").split(",")[0].strip()
         for kernel in KERNEL.finditer(expanded)
     }
     if not found:

@@ -16,7 +16,6 @@
 // NVRTC has no standard headers, so neither have kernels.
 #undef INFINITY
 #undef NAN
-#undef NULL
 #undef M_PI
 
 // ---------------------------------------------------------------------------------------------- types
@@ -322,3 +321,14 @@ EMULATOR_FUNCTION std::common_type_t<A, B> max(A a, B b) {
     using T = std::common_type_t<A, B>;
     return static_cast<T>(a) < static_cast<T>(b) ? static_cast<T>(b) : static_cast<T>(a);
 }
+
+// NVRTC knows no <stdint.h>; kernels may define these names themselves.
+#define int8_t int8_t_of_stdint
+#define int16_t int16_t_of_stdint
+#define int32_t int32_t_of_stdint
+#define int64_t int64_t_of_stdint
+#define uint8_t uint8_t_of_stdint
+#define uint16_t uint16_t_of_stdint
+#define uint32_t uint32_t_of_stdint
+#define uint64_t uint64_t_of_stdint
+#define uint uint_of_types

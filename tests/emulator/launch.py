@@ -20,7 +20,6 @@ from emulator.build import build
 MAX_THREADS = 1024
 MAX_BLOCK = (1024, 1024, 64)
 MAX_GRID = (2**31 - 1, 65535, 65535)
-KINDS = {"b": "b", "i": "i", "u": "u", "f": "f"}
 _order: list[str] = []
 
 
@@ -71,10 +70,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel's name, most threads in a block, and parameters."""
+    """A kernel of a module."""
 
     name: str
-    bounds: int
+    bounds: int  # most threads in a block that it declares, or 0
     parameters: tuple[Parameter, ...]
 
 
@@ -160,7 +159,9 @@ def _with_line(message: str, library: str) -> str:
     text, line = message[: found.start()], ""
     if shutil.which("addr2line"):
         place = hex(int(found[1], 16) - 1)
-        asked = subprocess.run(["addr2line", "-e", library, place], capture_output=True, text=True, check=False)
+        asked = subprocess.run(
+            ["addr2line", "-e", library, place], capture_output=True, text=True, check=False
+        )
         line = asked.stdout.split(" (")[0].strip().rsplit("/", 1)[-1]
     return f"{text} (at {line})" if line and "?" not in line else text
 
@@ -202,9 +203,9 @@ def _dimensions(
         if not all(1 <= size <= limit for size, limit in zip(sizes, limits, strict=True)):
             message = f"{what}: a {name} of {sizes}; each size is 1 to {limits}"
             raise EmulatorError(message)
-    threads = block[0] * block[1] * block[2]
-    if threads > min(MAX_THREADS, kernel.bounds):
-        message = f"{what}: {threads} threads in a block; at most {min(MAX_THREADS, kernel.bounds)}"
+    threads, most = block[0] * block[1] * block[2], kernel.bounds or MAX_THREADS
+    if threads > most:
+        message = f"{what}: {threads} threads in a block; at most {most}"
         raise EmulatorError(message)
     return grid, block
 

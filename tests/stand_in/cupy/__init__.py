@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 
 import numpy as _np
-from emulator import order as emulator_order
 from numpy import (
     bool_,
+    broadcast_shapes,
+    can_cast,
     complex64,
     complex128,
+    complexfloating,
     dtype,
     e,
     float32,
     float64,
+    floating,
     generic,
     inf,
     int8,
@@ -26,21 +29,27 @@ from numpy import (
     int64,
     integer,
     intp,
+    isdtype,
+    isscalar,
     issubdtype,
     nan,
+    ndindex,
     newaxis,
     number,
     pi,
+    promote_types,
+    signedinteger,
     uint8,
     uint16,
     uint32,
     uint64,
+    unsignedinteger,
 )
-from numpy import complexfloating, floating, isdtype, isscalar, promote_types, result_type as _result_type
-from numpy import broadcast_shapes, can_cast, ndindex, signedinteger, unsignedinteger
+from numpy import result_type as _result_type
 
 from cupy import cuda, fft, linalg
-from cupy._array import _operators, ndarray, unwrap as _unwrap
+from cupy._array import _operators, ndarray
+from cupy._array import unwrap as _unwrap
 from cupy._functions import (  # noqa: F401
     arange,
     argsort,
@@ -66,13 +75,16 @@ from cupy._functions import (  # noqa: F401
     ones_like,
     shares_memory,
     sort,
+    ufunc,
     where,
     zeros,
     zeros_like,
 )
-from cupy._functions import functions as _named, ufunc, ufuncs as _ufuncs
+from cupy._functions import functions as _named
+from cupy._functions import ufuncs as _ufuncs
 from cupy._kernel import RawKernel, RawModule
 from cupy._memory import Transfer, bytes_by_caller, get_default_memory_pool, transfers
+from emulator import order as emulator_order
 
 __version__ = "14.2.0"
 

@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 import numpy as np
-from emulator import CompileError, EmulatorError, Module
 
 from cupy._array import ndarray
 from cupy._memory import live_blocks
+from emulator import CompileError, EmulatorError, Module
 
 
 class RawModule:
@@ -74,7 +74,7 @@ class RawKernel:
 
     @property
     def max_threads_per_block(self) -> int:
-        return self._module.kernels[self.name].bounds
+        return self._module.kernels[self.name].bounds or 1024
 
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, shared_mem: int = 0

@@ -15,7 +15,7 @@ class CUDARuntimeError(RuntimeError):
 
 def switch_on(on: bool = True) -> bool:
     """Let there be a device or none, and return what was before; the one name here that CuPy lacks."""
-    global _devices  # noqa: PLW0603
+    global _devices
     before, _devices = bool(_devices), int(on)
     return before
 

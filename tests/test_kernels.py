@@ -1,0 +1,84 @@
+"""Every kernel compiles for the GPUs it is meant for, without spilling registers, and for the emulator.
+
+Where there is no nvcc and no ``cuda.core``, what they would check is skipped and says so.
+"""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from emulator import Module
+from kernel_sources import (
+    ARCHITECTURES,
+    OPTIONS,
+    compile_with_nvcc,
+    compile_with_nvrtc,
+    nvcc_version,
+    occupancy,
+    resources,
+    variants,
+)
+
+RECORDED = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "kernel_resources.json"
+RECORD_ANEW = "run 'python benchmarks/kernel_resources.py' and commit what it writes"
+VARIANTS = variants()
+needs_nvcc = pytest.mark.skipif(nvcc_version() is None, reason="there is no nvcc")
+needs_nvrtc = pytest.mark.skipif(
+    importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.core") is None,
+    reason="cuda.core, which compiles with NVRTC, is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return json.loads(RECORDED.read_text())
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_emulator_builds(variant):
+    kernels = Module(variant.code, (*OPTIONS, *variant.defines), variant.file.name).kernels
+    without = [kernel.name for kernel in kernels.values() if not kernel.bounds]
+    assert not without, f"__launch_bounds__ is missing: {without}"
+
+
+@needs_nvcc
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_nvcc_spills_no_register(variant, architecture, recorded):
+    found = dict(resources(compile_with_nvcc(variant, architecture)))
+    assert found
+    assert {name: used["spill_bytes"] for name, used in found.items()} == dict.fromkeys(found, 0)
+    if nvcc_version() == recorded["nvcc"]:
+        kernels = recorded["kernels"][str(variant)]
+        told = {name: {key: kernels[name][architecture][key] for key in used} for name, used in found.items()}
+        assert told == found, RECORD_ANEW
+
+
+@needs_nvrtc
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_nvrtc_spills_no_register(variant, architecture):
+    found = dict(resources(compile_with_nvrtc(variant, architecture)))
+    assert found
+    assert {name: used["spill_bytes"] for name, used in found.items()} == dict.fromkeys(found, 0)
+
+
+def test_recorded_kernels_are_those_there_are(recorded):
+    there = {
+        str(variant): sorted(Module(variant.code, (*OPTIONS, *variant.defines), variant.file.name).kernels)
+        for variant in VARIANTS
+    }
+    assert {variant: sorted(kernels) for variant, kernels in recorded["kernels"].items()} == there, RECORD_ANEW
+
+
+def test_occupancy_of_known_cases():
+    """Against NVIDIA's occupancy calculator."""
+    assert occupancy({"registers": 32, "shared_bytes": 0}, 256, "sm_90") == 1.0
+    assert occupancy({"registers": 40, "shared_bytes": 0}, 256, "sm_80") == 0.75
+    assert occupancy({"registers": 64, "shared_bytes": 0}, 256, "sm_80") == 0.5
+    assert occupancy({"registers": 32, "shared_bytes": 48 * 1024}, 256, "sm_80") == 0.375
+    assert occupancy({"registers": 32, "shared_bytes": 48 * 1024}, 256, "sm_90") == 0.5
+    assert occupancy({"registers": 16, "shared_bytes": 0}, 32, "sm_90") == 0.5
