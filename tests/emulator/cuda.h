@@ -322,6 +322,7 @@ EMULATOR_FUNCTION std::common_type_t<A, B> max(A a, B b) {
     return static_cast<T>(a) < static_cast<T>(b) ? static_cast<T>(b) : static_cast<T>(a);
 }
 
+#ifndef EMULATOR_RUNTIME
 // NVRTC knows no <stdint.h>; kernels may define these names themselves.
 #define int8_t int8_t_of_stdint
 #define int16_t int16_t_of_stdint
@@ -332,3 +333,4 @@ EMULATOR_FUNCTION std::common_type_t<A, B> max(A a, B b) {
 #define uint32_t uint32_t_of_stdint
 #define uint64_t uint64_t_of_stdint
 #define uint uint_of_types
+#endif

@@ -8,6 +8,7 @@
 // here instead of in their libraries: every access is looked up in the memory that the launch was given, and accesses
 // to shared memory are checked for races: two threads, one of them writing, with no barrier in between.  What is meant
 // to race is atomic, or is read through a volatile pointer.
+#define EMULATOR_RUNTIME
 #include "cuda.h"
 
 #include <link.h>
