@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from tripoint import tables
+
 AXES = "zyx"
+
+
+def put(backend, frame):
+    """Return a pandas table of numbers and flags as a table on a backend."""
+    return tables.table({name: backend.put(frame[name].to_numpy()) for name in frame})
 
 
 def regions_of(phases, block=3):
@@ -63,7 +70,8 @@ def contacts_of(regions, spacing):
         centre = np.mean([f[1:] for f in found], axis=0)
         rows.append((source, target, len(found), area, *centre, np.sqrt(area / np.pi)))
     columns = ["source", "target", "faces", "area", "centroid_z", "centroid_y", "centroid_x", "neck_radius"]
-    return pd.DataFrame(rows, columns=columns).astype({"source": np.int32, "target": np.int32})
+    types = {"source": np.int32, "target": np.int32, "faces": np.int64}
+    return pd.DataFrame(rows, columns=columns).astype({name: types.get(name, float) for name in columns})
 
 
 def chain(lengths, side, spacing=(1.0, 1.0, 1.0)):

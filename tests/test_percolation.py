@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import spsolve
 
-from small_graphs import chain, contacts_of, nodes_of, regions_of
+from small_graphs import chain, contacts_of, nodes_of, put, regions_of
 from strategies import phase_volumes
 from tripoint import percolation
 from tripoint.errors import InputError
@@ -61,9 +61,9 @@ def expected(mask, connectivity, terminals):
 
 @pytest.mark.parametrize("materials", [MIXED, CATHODE])
 @given(phases=phase_volumes(LABELS), connectivity=st.sampled_from([6, 18, 26]))
-@settings(max_examples=150, deadline=None)
-def test_measure_is_what_scipy_labels_say(materials, phases, connectivity):
-    found = percolation.measure(phases, materials, connectivity)
+@settings(max_examples=100, deadline=None)
+def test_measure_is_what_scipy_labels_say(backend, materials, phases, connectivity):
+    found = percolation.measure(backend.put(phases), materials, connectivity)
     for phase in materials.phases:
         terminals = [materials.terminals[c] for c in phase.conducts if c in materials.terminals]
         assert found.phases[phase.name] == expected(phases == phase.label, connectivity, terminals)
@@ -77,8 +77,8 @@ def test_measure_is_what_scipy_labels_say(materials, phases, connectivity):
 @pytest.mark.parametrize("materials", [MIXED, CATHODE])
 @given(phases=phase_volumes(LABELS), connectivity=st.sampled_from([6, 18, 26]))
 @settings(max_examples=100, deadline=None)
-def test_access_bits_are_what_scipy_labels_say(materials, phases, connectivity):
-    access = percolation.access(phases, materials, connectivity)
+def test_access_bits_are_what_scipy_labels_say(backend, materials, phases, connectivity):
+    access = percolation.access(backend.put(phases), materials, connectivity)
     volume = np.zeros(phases.shape, np.uint8)
     for carrier, terminal in materials.terminals.items():
         pieces, _ = pieces_of(np.isin(phases, materials.network(carrier)), connectivity)
@@ -86,55 +86,55 @@ def test_access_bits_are_what_scipy_labels_say(materials, phases, connectivity):
         volume |= touching(pieces, terminal).astype(np.uint8) << bit
         for face in set(FACES) - {terminal}:
             volume |= touching(pieces, face).astype(np.uint8) << (bit + 1)
-    np.testing.assert_array_equal(access.volume, volume)
+    np.testing.assert_array_equal(backend.get(access.volume), volume)
     assert access.networks == {c: materials.network(c) for c in materials.terminals}
 
 
 @given(phases=phase_volumes(LABELS), order=st.permutations([0, 1, 2]))
 @settings(max_examples=50, deadline=None)
-def test_turning_the_axes_turns_the_spanning_fractions(phases, order):
-    straight = percolation.components(phases)
-    turned = percolation.components(phases.transpose(order))  # not contiguous either
+def test_turning_the_axes_turns_the_spanning_fractions(backend, phases, order):
+    straight = percolation.components(backend.put(phases))
+    turned = percolation.components(backend.put(phases).transpose(order))  # not contiguous either
     assert set(turned) == set(np.unique(phases))
     for label, phase in straight.items():
         assert turned[label].components == phase.components
         assert turned[label].spanning_fraction == tuple(phase.spanning_fraction[a] for a in order)
 
 
-def test_components_take_chosen_labels_and_know_absent_ones():
+def test_components_take_chosen_labels_and_know_absent_ones(backend):
     phases = np.zeros((3, 4, 5), np.uint8)
     phases[:, 1, 2] = 7
-    found = percolation.components(phases, [7, 9])
+    found = percolation.components(backend.put(phases), [7, 9])
     assert found[7] == percolation.PhasePercolation(1, (1.0, 0.0, 0.0), None)
     assert found[9] == percolation.PhasePercolation(0, (0.0, 0.0, 0.0), None)
     assert set(found) == {7, 9}
 
 
-def test_every_label_can_be_a_phase():
+def test_every_label_can_be_a_phase(backend):
     phases = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
-    found = percolation.components(phases)
+    found = percolation.components(backend.put(phases))
     assert len(found) == 256
     assert all(phase.components == 1 for phase in found.values())
 
 
-def test_labels_that_are_no_phase_connect_nothing():
+def test_labels_that_are_no_phase_connect_nothing(backend):
     phases = np.full((3, 2, 2), 128, np.uint8)
     phases[1] = 7
-    found = percolation.measure(phases, CATHODE)
+    found = percolation.measure(backend.put(phases), CATHODE)
     assert found.phases["active"] == percolation.PhasePercolation(2, (0.0, 1.0, 1.0), 0.5)
-    assert set(np.unique(found.access.volume[1])) == {0}
+    assert set(np.unique(backend.get(found.access.volume[1]))) == {0}
 
 
-def test_carriers_of_one_network_connect_each_others_phases():
+def test_carriers_of_one_network_connect_each_others_phases(backend):
     """Active material alone reaches nothing, carbon alone nothing, together they carry electrons."""
     phases = np.zeros((4, 3, 3), np.uint8)
     phases[:2, 1, 1] = 128
     phases[2:, 1, 1] = 255
-    found = percolation.measure(phases, CATHODE)
+    found = percolation.measure(backend.put(phases), CATHODE)
     assert found.phases["active"].terminal_fraction == 0.0
     assert found.phases["binder"].terminal_fraction == 1.0
     assert found.carriers["electron"] == percolation.PhasePercolation(1, (1.0, 0.0, 0.0), 1.0)
-    assert found.access.volume[0, 1, 1] == 0b1100
+    assert backend.get(found.access.volume)[0, 1, 1] == 0b1100
 
 
 def test_notes_say_what_is_absent_and_where_terminals_miss():
@@ -179,15 +179,15 @@ def test_bad_input_is_named(phases, connectivity, match):
         percolation.measure(phases, CATHODE, connectivity)
 
 
-def test_nmc_cathode(nmc_cathode):
+def test_nmc_cathode(large_backend, nmc_cathode):
     """Figures of an independent program; the fractions hold along every axis."""
     materials = Materials.load("lithium_ion_cathode")
-    found = percolation.measure(nmc_cathode, materials)
+    found = percolation.measure(large_backend.put(nmc_cathode), materials)
     figures = {"pore": (226, 0.995000), "active": (144, 0.998143), "binder": (64441, 0.659597)}
     for name, (components, fraction) in figures.items():
         assert found.phases[name].components == components
         assert found.phases[name].spanning_fraction == pytest.approx([fraction] * 3, abs=5e-7)
-    edges = junction_edges(nmc_cathode, found.access.volume)
+    edges = junction_edges(nmc_cathode, large_backend.get(found.access.volume))
     assert edges == {
         "all": 1_104_560,
         # each phase of the triple has, among the four voxels, one connected in its network
@@ -228,20 +228,27 @@ def tables(phases, spacing=(1.0, 1.0, 1.0), block=3):
     return regions, nodes_of(regions, phases, spacing), contacts_of(regions, spacing)
 
 
+def paths(backend, nodes, contacts, *arguments):
+    """Return the tables that a backend makes, on the host."""
+    return backend.get(percolation.paths(put(backend, nodes), put(backend, contacts), *arguments))
+
+
 @pytest.mark.parametrize("materials", [MIXED, CATHODE])
 @given(phases=phase_volumes(LABELS, largest=5), block=st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
-def test_a_graph_percolates_exactly_as_its_volume(materials, phases, block):
+def test_a_graph_percolates_exactly_as_its_volume(backend, materials, phases, block):
     spacing = (1.0, 2.0, 0.5)
-    regions, nodes, contacts = tables(phases, spacing, block)
-    volume = percolation.measure(phases, materials)
+    regions, *made = tables(phases, spacing, block)
+    nodes, contacts = (put(backend, frame) for frame in made)
+    volume = percolation.measure(backend.put(phases), materials)
     graph = percolation.measure_graph(nodes, contacts, materials)
     assert graph == percolation.Percolation(volume.phases, volume.carriers, None, volume.notes)
 
-    nodes, _ = percolation.paths(nodes, contacts, materials, phases.shape, spacing)
+    nodes = backend.get(percolation.paths(nodes, contacts, materials, phases.shape, spacing)[0])
+    access = backend.get(volume.access.volume)
     for carrier in materials.terminals:
         bit = 1 << 2 * CARRIERS.index(carrier)
-        connected = (volume.access.volume & bit) > 0
+        connected = (access & bit) > 0
         conducts = np.isin(phases, materials.network(carrier))
         beside = ndimage.binary_dilation(connected)
         for node, reaches in zip(nodes["node"], nodes[f"reaches_{carrier}"], strict=True):
@@ -258,7 +265,8 @@ def random_tables(draw):
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count = draw(st.integers(1, 14))
     position = random.uniform(0.5, 9.5, (count, 3))
-    pairs = np.array([(i, j) for i in range(1, count + 1) for j in range(i + 1, count + 1)]).reshape(-1, 2)
+    pairs = [(i, j) for i in range(1, count + 1) for j in range(i + 1, count + 1)]
+    pairs = np.array(pairs, np.int32).reshape(-1, 2)
     pairs = pairs[random.random(len(pairs)) < draw(st.sampled_from([0.1, 0.25, 0.5]))]
     nodes = pd.DataFrame(
         {
@@ -286,11 +294,11 @@ def random_tables(draw):
 
 
 @given(random_tables())
-@settings(max_examples=150, deadline=None)
-def test_paths_bottlenecks_and_bridges_are_what_networkx_says(made):
+@settings(max_examples=100, deadline=None)
+def test_paths_bottlenecks_and_bridges_are_what_networkx_says(backend, made):
     nodes, contacts = made
     materials = CATHODE
-    found, links = percolation.paths(nodes, contacts, materials, (10, 10, 10), (1.0, 1.0, 1.0))
+    found, links = paths(backend, *made, materials, (10, 10, 10), (1.0, 1.0, 1.0))
     assert len(nodes.columns) < len(found.columns)
     halves = percolation.contact_resistances(nodes, contacts, (1.0, 1.0, 1.0))
     np.testing.assert_allclose(links["resistance"], halves[0] + halves[1])
@@ -367,13 +375,13 @@ ELECTRONS = Materials((Phase(1, "bar", ("electron",)),), terminals={"electron": 
 
 @pytest.mark.parametrize("lengths", [(8, 8), (3, 9, 2, 6), (1, 1, 1), (20, 4)])
 @pytest.mark.parametrize("conductivity", [1.0, 50.0])
-def test_a_straight_bar_has_the_resistance_of_a_bar(lengths, conductivity):
+def test_a_straight_bar_has_the_resistance_of_a_bar(backend, lengths, conductivity):
     spacing = (0.5, 0.4, 0.4)
     phase = Phase(1, "bar", ("electron",), conductivity={"electron": conductivity})
     materials = Materials((phase,), terminals={"electron": "z+"})
     nodes, contacts = chain(lengths, 6, spacing)
     nodes["inscribed_radius"] = contacts["neck_radius"] = 1.2
-    nodes, contacts = percolation.paths(nodes, contacts, materials, (sum(lengths), 6, 6), spacing)
+    nodes, contacts = paths(backend, nodes, contacts, materials, (sum(lengths), 6, 6), spacing)
     depth = nodes["depth_electron"]
     np.testing.assert_allclose(depth, sum(lengths) * 0.5 - nodes["centroid_z"])
     np.testing.assert_allclose(nodes["path_resistance_electron"], depth / 2.4**2 / conductivity)
@@ -426,7 +434,7 @@ def field_resistance(side, hole):
 
 @given(made=random_tables(), flaw=st.sampled_from(["none", "infinite", "nan", "zero", "same place"]))
 @settings(max_examples=60, deadline=None)
-def test_resistances_are_positive_and_finite(made, flaw):
+def test_resistances_are_positive_and_finite(backend, made, flaw):
     nodes, contacts = made
     if flaw == "infinite":  # a phase that fills the volume has no walls
         nodes["inscribed_radius"] = contacts["neck_radius"] = np.inf
@@ -437,13 +445,13 @@ def test_resistances_are_positive_and_finite(made, flaw):
     elif flaw == "same place":
         for axis in "zyx":
             nodes[f"centroid_{axis}"] = contacts[f"centroid_{axis}"] = 5.0
-    for half in percolation.contact_resistances(nodes, contacts, (1.0, 1.0, 1.0)):
+    nodes, contacts = put(backend, nodes), put(backend, contacts)
+    for half in backend.get(percolation.contact_resistances(nodes, contacts, (1.0, 1.0, 1.0))):
         assert np.isfinite(half).all()
         assert (half > 0).all()
 
 
-def test_a_hub_of_many_regions_is_no_obstacle():
-    """Path lengths are looked up from the leaf's side; the hub's row is long."""
+def test_a_hub_of_many_regions_is_no_obstacle(backend):
     count = 20_000
     nodes, contacts = chain((2, 2), 2)
     nodes = nodes.loc[[0] * count].reset_index(drop=True)
@@ -451,24 +459,24 @@ def test_a_hub_of_many_regions_is_no_obstacle():
     nodes.loc[0, "touches_z_max"] = True
     contacts = contacts.loc[[0] * (count - 1)].reset_index(drop=True)
     contacts["target"] = np.arange(2, count + 1)
-    nodes, contacts = percolation.paths(nodes, contacts, ELECTRONS, (4, 2, 2), (1.0, 1.0, 1.0))
+    nodes, contacts = paths(backend, nodes, contacts, ELECTRONS, (4, 2, 2), (1.0, 1.0, 1.0))
     assert nodes["reaches_electron"].all()
     assert contacts["bridge_electron"].all()
     assert np.ptp(nodes["path_length_electron"][1:]) == 0
 
 
-def test_a_graph_without_contacts():
+def test_a_graph_without_contacts(backend):
     nodes, contacts = chain((2, 2), 2)
-    nodes, contacts = percolation.paths(nodes, contacts[:0], ELECTRONS, (4, 2, 2), (1.0, 1.0, 1.0))
+    nodes, contacts = paths(backend, nodes, contacts[:0], ELECTRONS, (4, 2, 2), (1.0, 1.0, 1.0))
     assert nodes["reaches_electron"].tolist() == [False, True]
     assert contacts.columns.isin(["resistance", "bridge_electron"]).sum() == 2
     assert nodes["bottleneck_radius_electron"].tolist() == [0.0, 1.0]
 
 
-def test_contacts_of_other_regions_are_an_error():
+def test_contacts_of_other_regions_are_an_error(backend):
     nodes, contacts = chain((2, 2), 2)
     with pytest.raises(InputError, match="1 contacts join regions that are not among the 1 nodes"):
-        percolation.paths(nodes[:1], contacts, ELECTRONS, (4, 2, 2), (1.0, 1.0, 1.0))
+        paths(backend, nodes[:1], contacts, ELECTRONS, (4, 2, 2), (1.0, 1.0, 1.0))
 
 
 def test_a_conductivity_of_zero_is_an_error():
@@ -481,7 +489,7 @@ def test_a_conductivity_of_zero_is_an_error():
 # Utilization
 
 
-def test_utilization_counts_voxels_with_an_electron_path_in_regions_with_an_ion_contact():
+def test_utilization_counts_voxels_with_an_electron_path_in_regions_with_an_ion_contact(backend):
     nodes = pd.DataFrame(
         {
             "label": np.array([128, 128, 128, 255, 0], np.uint8),
@@ -490,16 +498,17 @@ def test_utilization_counts_voxels_with_an_electron_path_in_regions_with_an_ion_
             "reaches_electron": [True, False, True, True, False],
         }
     )
-    assert percolation.utilization(nodes, CATHODE) == 10 / 60
-    assert percolation.utilization(nodes[3:], CATHODE) is None
+    assert percolation.utilization(put(backend, nodes), CATHODE) == 10 / 60
+    assert percolation.utilization(put(backend, nodes[3:]), CATHODE) is None
     no_terminal = Materials(CATHODE.phases, terminals={"ion": "z-"})
-    assert percolation.utilization(nodes, no_terminal) is None
+    assert percolation.utilization(put(backend, nodes), no_terminal) is None
 
 
 @given(phase_volumes(LABELS, largest=5))
 @settings(max_examples=40, deadline=None)
-def test_utilization_of_a_volume(phases):
-    regions, nodes, contacts = tables(phases, block=2)
+def test_utilization_of_a_volume(backend, phases):
+    regions, *made = tables(phases, block=2)
+    nodes, contacts = (put(backend, frame) for frame in made)
     nodes, _ = percolation.paths(nodes, contacts, CATHODE, phases.shape, (1.0, 1.0, 1.0))
     active = phases == 128
     if not active.any():

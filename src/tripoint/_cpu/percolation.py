@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import cc3d
 import numba
 import numpy as np
@@ -170,32 +168,34 @@ def graph_roots(source, target, count):
     return first[members]
 
 
-def least_paths(source, target, weight, length, count, root):
-    """Least-weight paths from one node to all: (weight, length) per node, inf where there is none.
+def least_paths(source, target, weight, count, root):
+    """Weight of the least-weight path from one node to every other, inf where there is none.
 
-    Single-source Dijkstra, O(E log V); ties in weight go the way scipy takes them.
+    Weights are positive.  Single-source Dijkstra, O(E log V): the least sum of float64 that any path gives
+    when it is added up from the root on.
     """
     starts, neighbours, edge = _adjacency(source, target, count)
     matrix = csr_array((weight[edge], neighbours, starts), shape=(count, count))
-    total, previous = dijkstra(matrix, indices=root, return_predecessors=True)
-    order = np.argsort(total, kind="stable")
-    return total, _lengths(order, total, previous, starts, neighbours, length[edge], root)
+    return dijkstra(matrix, indices=root)
 
 
-def widest_paths(source, target, width, count, root):
-    """Width of the widest path from one node to every other; 0 where there is none.
+def bottlenecks(source, target, width, count, root):
+    """Width of the widest path from one node to every other, and the bridges of its component.
 
-    Kruskal's maximum spanning tree: edges join components from the widest to the narrowest, and a
-    node's width is that of the edge by which its component joins the root's.
+    Widths by Kruskal's maximum spanning tree: edges join components from the widest to the narrowest, and
+    a node's width is that of the edge by which its component joins the root's.  Bridges by Tarjan (1974),
+    O(V + E).
+
+    Returns
+    -------
+    width : (count,) float64
+        0 where there is no path, inf for the root.
+    bridge : (edges,) bool
     """
     order = np.argsort(-width, kind="stable")
-    return _widest(source[order], target[order], width[order], count, root)
-
-
-def bridges(source, target, count, root):
-    """Whether each edge is a bridge of the component that holds the root (Tarjan 1974), O(V + E)."""
+    widest = _widest(source[order], target[order], width[order], count, root)
     starts, neighbours, edge = _adjacency(source, target, count)
-    return _bridges(starts, neighbours, edge, len(source), root)
+    return widest, _bridges(starts, neighbours, edge, len(source), root)
 
 
 def _adjacency(source, target, count):
@@ -206,21 +206,6 @@ def _adjacency(source, target, count):
     np.cumsum(np.bincount(rows, minlength=count), out=starts[1:])
     neighbours = np.concatenate([target, source])[order]
     return starts, neighbours, order % max(len(source), 1)
-
-
-@compiled()
-def _lengths(order, total, previous, starts, neighbours, length, root):
-    result = np.full(order.size, np.inf)
-    result[root] = 0.0
-    for node in order:
-        if node == root or not math.isfinite(total[node]):
-            continue
-        # The node's own row is searched: the predecessor may be a hub of any degree.
-        for k in range(starts[node], starts[node + 1]):
-            if neighbours[k] == previous[node]:
-                result[node] = result[previous[node]] + length[k]
-                break
-    return result
 
 
 @compiled()

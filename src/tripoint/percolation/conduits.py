@@ -2,19 +2,16 @@ r"""Resistance of the way from one region through a contact into the next."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from tripoint.errors import InputError
 from tripoint.sample import Spacing
+from tripoint.tables import column, find_rows, namespace
 
-Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
 
-
-def contact_resistances(
-    nodes: pd.DataFrame, contacts: pd.DataFrame, spacing: Spacing
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def contact_resistances(nodes: Any, contacts: Any, spacing: Spacing) -> tuple[Any, Any]:
     r"""Geometric resistance of the two halves of every contact, µm⁻¹.
 
     Half a contact leads from the centre of a region to the neck. It is a duct and a constriction in
@@ -33,7 +30,8 @@ def contact_resistances(
     Parameters
     ----------
     nodes : DataFrame
-        ``node, volume, centroid_z, centroid_y, centroid_x, inscribed_radius``.
+        ``node, volume, centroid_z, centroid_y, centroid_x, inscribed_radius``; pandas, or cuDF as the
+        contacts.
     contacts : DataFrame
         ``source, target, centroid_z, centroid_y, centroid_x``, and ``neck_radius`` or else ``area``, of
         which the radius of the disc of equal area is taken.
@@ -59,54 +57,57 @@ def contact_resistances(
     )
 
 
-def contact_rows(nodes: pd.DataFrame, contacts: pd.DataFrame) -> Rows:
+def contact_rows(nodes: Any, contacts: Any) -> tuple[Any, Any]:
     """Return the rows of the source and the target of every contact in the table of nodes."""
-    index = pd.Index(nodes["node"].to_numpy())
-    source = index.get_indexer(contacts["source"].to_numpy()).astype(np.int64)
-    target = index.get_indexer(contacts["target"].to_numpy()).astype(np.int64)
-    missing = np.flatnonzero((source < 0) | (target < 0))
+    node = column(nodes, "node", np.int64)
+    ends = column(contacts, "source", np.int64), column(contacts, "target", np.int64)
+    source, target = find_rows(node, ends[0]), find_rows(node, ends[1])
+    missing = namespace(source).nonzero((source < 0) | (target < 0))[0]
     if len(missing):
-        row = contacts.iloc[missing[0]]
+        first = int(missing[0])
         message = (
-            f"{len(missing)} contacts join regions that are not among the {len(nodes)} nodes, the first "
-            f"{int(row['source'])}–{int(row['target'])}; take both tables from the same graph"
+            f"{len(missing)} contacts join regions that are not among the {len(node)} nodes, the first "
+            f"{int(ends[0][first])}–{int(ends[1][first])}; take both tables from the same graph"
         )
         raise InputError(message)
     return source, target
 
 
-def neck_radii(contacts: pd.DataFrame) -> NDArray[np.float64]:
+def neck_radii(contacts: Any) -> Any:
     """Neck radius of every contact, µm; that of the disc of equal area where none was measured."""
-    from_area = np.sqrt(contacts["area"].to_numpy(float) / np.pi)
-    if "neck_radius" not in contacts:
+    area = column(contacts, "area", np.float64)
+    xp = namespace(area)
+    from_area = xp.sqrt(area / np.pi)
+    if "neck_radius" not in contacts.columns:
         return from_area
-    measured = contacts["neck_radius"].to_numpy(float)
-    return np.where(np.isnan(measured), from_area, measured)
+    measured = column(contacts, "neck_radius", np.float64)
+    return xp.where(xp.isnan(measured), from_area, measured)
 
 
-def duct(distance: NDArray[np.float64], volume: NDArray[np.float64], spacing: Spacing) -> NDArray[np.float64]:
+def duct(distance: Any, volume: Any, spacing: Spacing) -> Any:
     """Resistance of the prism from a region's centre to a face at this distance, 2d² / V, µm⁻¹."""
-    return 2 * np.maximum(distance, min(spacing) / 2) ** 2 / volume
+    xp = namespace(distance)
+    return 2 * xp.square(xp.clip(distance, min(spacing) / 2, None)) / volume
 
 
-def separations(nodes: pd.DataFrame, rows: NDArray[np.int64], contacts: pd.DataFrame) -> NDArray[np.float64]:
+def separations(nodes: Any, rows: Any, contacts: Any) -> Any:
     """Distance from the centroid of each contact to that of the node in this row, µm."""
-    columns = ["centroid_z", "centroid_y", "centroid_x"]
-    difference = nodes[columns].to_numpy(float)[rows] - contacts[columns].to_numpy(float)
-    return np.sqrt((difference**2).sum(axis=1))
+    squares = []
+    for name in ("centroid_z", "centroid_y", "centroid_x"):
+        difference = column(nodes, name, np.float64)[rows] - column(contacts, name, np.float64)
+        squares.append(difference * difference)
+    # In this order on either side, so that both find the same bits.
+    return namespace(squares[0]).sqrt((squares[0] + squares[1]) + squares[2])
 
 
-def _half(
-    nodes: pd.DataFrame,
-    rows: NDArray[np.int64],
-    contacts: pd.DataFrame,
-    neck: NDArray[np.float64],
-    spacing: Spacing,
-) -> NDArray[np.float64]:
-    volume = nodes["volume"].to_numpy(float)[rows]
-    radius = nodes["inscribed_radius"].to_numpy(float)[rows]
-    neck = np.maximum(neck, min(spacing) / 2)
+def _half(nodes: Any, rows: Any, contacts: Any, neck: Any, spacing: Spacing) -> Any:
+    volume = column(nodes, "volume", np.float64)[rows]
+    radius = column(nodes, "inscribed_radius", np.float64)[rows]
+    xp = namespace(neck)
+    neck = xp.clip(neck, min(spacing) / 2, None)
     # An unbounded phase has no inscribed radius; its necks are then unbounded too.
     with np.errstate(invalid="ignore"):
-        openness = np.where(np.isfinite(neck), np.clip(1 - neck / radius, 0, 1), 0)
-    return duct(separations(nodes, rows, contacts), volume, spacing) + openness**1.5 / (4 * neck)
+        openness = xp.where(xp.isfinite(neck), xp.clip(1 - neck / radius, 0, 1), 0)
+    # A power of 3/2 by the root: powers differ in their last bit from one library to the next.
+    constriction = openness * xp.sqrt(openness) / (4 * neck)
+    return duct(separations(nodes, rows, contacts), volume, spacing) + constriction

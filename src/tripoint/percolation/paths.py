@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
+from tripoint import _cpu, _cuda
 from tripoint.errors import InputError
 from tripoint.materials import CARRIERS, FACES, Materials
 from tripoint.percolation.conduits import (
@@ -18,14 +18,12 @@ from tripoint.percolation.conduits import (
     separations,
 )
 from tripoint.percolation.fractions import AXES, Percolation, Pieces, summarize
+from tripoint.percolation.trees import first_of_each, least_path_tree, sums_to_root
 from tripoint.sample import Spacing
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+from tripoint.tables import column, namespace, on_gpu, table, to_host
 
 
-def measure_graph(nodes: pd.DataFrame, contacts: pd.DataFrame, materials: Materials) -> Percolation:
+def measure_graph(nodes: Any, contacts: Any, materials: Materials) -> Percolation:
     """Percolation of every phase and every carrier, from the tables of a graph.
 
     The same numbers as `measure` with 6-connectivity gives for the volume, since every region is
@@ -44,39 +42,39 @@ def measure_graph(nodes: pd.DataFrame, contacts: pd.DataFrame, materials: Materi
     Percolation
         Without ``.access``.
     """
-    from tripoint._cpu import percolation as implementation
-
     source, target = contact_rows(nodes, contacts)
-    label = nodes["label"].to_numpy(np.uint8)
-    pieces = Pieces(label, nodes["voxels"].to_numpy(np.int64), _faces(nodes))
+    label = column(nodes, "label", np.uint8)
+    xp, side = namespace(label), _side(nodes)
     same = label[source] == label[target]
-    phase_roots = implementation.graph_roots(source[same], target[same], len(nodes))
-    carrier_roots = {}
+    roots = {"phase": side.graph_roots(source[same], target[same], len(label))}
     for carrier in materials.carriers:
-        conducts = pieces.of(materials.network(carrier))
+        conducts = xp.isin(label, xp.asarray(materials.network(carrier), dtype=xp.uint8))
         both = conducts[source] & conducts[target]
-        carrier_roots[carrier] = implementation.graph_roots(source[both], target[both], len(nodes))
-    return summarize(pieces, phase_roots, carrier_roots, materials)
+        roots[carrier] = side.graph_roots(source[both], target[both], len(label))
+    # Regions are summed up where pieces of volumes are: a few bytes of each come to the host.
+    regions = to_host(
+        table({"label": label, "voxels": column(nodes, "voxels", np.int64), "faces": _faces(nodes), **roots})
+    )
+    pieces = Pieces(*(regions[name].to_numpy() for name in ("label", "voxels", "faces")))
+    carrier_roots = {carrier: regions[carrier].to_numpy() for carrier in materials.carriers}
+    return summarize(pieces, regions["phase"].to_numpy(), carrier_roots, materials)
 
 
 def paths(
-    nodes: pd.DataFrame,
-    contacts: pd.DataFrame,
-    materials: Materials,
-    shape: tuple[int, int, int],
-    spacing: Spacing,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    nodes: Any, contacts: Any, materials: Materials, shape: tuple[int, int, int], spacing: Spacing
+) -> tuple[Any, Any]:
     """Least-resistance paths, bottlenecks and bridges from every region to every terminal.
 
     A carrier's network is made of the regions that conduct it, joined by their contacts, and of one
     node for its terminal, joined to the network's regions that touch the terminal's face. A region that
     does not conduct the carrier is reached when one of its contacts leads to a region that is, and
-    takes the best such contact; its path starts at its centroid, its resistance at the contact.
+    takes the best such contact; its path starts at its centroid, its resistance at the contact.  Of several
+    paths of the same resistance the one is taken whose next region has the lowest row.
 
     Parameters
     ----------
     nodes : DataFrame
-        ``node, label, volume, centroid_*, inscribed_radius, touches_*``.
+        ``node, label, volume, centroid_*, inscribed_radius, touches_*``; pandas, or cuDF as the contacts.
     contacts : DataFrame
         ``source, target, area, centroid_*`` and, if there is one, ``neck_radius``.
     materials : Materials
@@ -113,11 +111,12 @@ def paths(
     """
     halves = contact_resistances(nodes, contacts, spacing)
     total = halves[0] + halves[1]
-    node_columns: dict[str, NDArray] = {}
-    contact_columns: dict[str, NDArray] = {"resistance": total, "conductance": 1 / total}
+    xp = namespace(total)
+    node_columns: dict[str, Any] = {}
+    contact_columns: dict[str, Any] = {"resistance": total, "conductance": 1 / total}
     for carrier in (c for c in CARRIERS if c in materials.terminals):
         network = _network(nodes, contacts, halves, materials, carrier, shape, spacing)
-        reaches, resistance, length, bottleneck = _to_terminal(network)
+        reaches, resistance, length, bottleneck, bridge = _to_terminal(network, _side(nodes))
         node_columns |= {
             f"depth_{carrier}": network.depth,
             f"reaches_{carrier}": reaches,
@@ -127,13 +126,13 @@ def paths(
             f"bottleneck_radius_{carrier}": bottleneck,
         }
         contact_columns |= {
-            f"resistance_{carrier}": np.where(network.inside, network.resistance.sum(axis=0), np.nan),
-            f"bridge_{carrier}": _bridges(network),
+            f"resistance_{carrier}": xp.where(network.inside, _whole(network.resistance), xp.nan),
+            f"bridge_{carrier}": bridge,
         }
     return nodes.assign(**node_columns), contacts.assign(**contact_columns)
 
 
-def utilization(nodes: pd.DataFrame, materials: Materials) -> float | None:
+def utilization(nodes: Any, materials: Materials) -> float | None:
     """Volume fraction of active material with an electron path and a connected ion contact.
 
     A region of active material counts when ``reaches_electron`` and ``reaches_ion``, the columns of
@@ -145,11 +144,13 @@ def utilization(nodes: pd.DataFrame, materials: Materials) -> float | None:
         0 to 1; None when no phase is active, none of it is in the sample, or when ions or electrons
         have no terminal.
     """
-    active = nodes["label"].isin([p.label for p in materials.phases if p.active]).to_numpy()
-    if not active.any() or not {"ion", "electron"} <= set(materials.terminals):
+    label = column(nodes, "label", np.uint8)
+    xp = namespace(label)
+    active = xp.isin(label, xp.asarray([p.label for p in materials.phases if p.active], dtype=xp.uint8))
+    if not bool(active.any()) or not {"ion", "electron"} <= set(materials.terminals):
         return None
-    voxels = nodes["voxels"].to_numpy(np.int64)
-    used = active & nodes["reaches_ion"].to_numpy(bool) & nodes["reaches_electron"].to_numpy(bool)
+    voxels = column(nodes, "voxels", np.int64)
+    used = active & column(nodes, "reaches_ion", np.bool_) & column(nodes, "reaches_electron", np.bool_)
     return int(voxels[used].sum()) / int(voxels[active].sum())
 
 
@@ -157,22 +158,22 @@ def utilization(nodes: pd.DataFrame, materials: Materials) -> float | None:
 class _Network:
     """A carrier's regions, contacts and links to its terminal, which is the node after the last."""
 
-    conducts: Flags  # per node
-    depth: Floats
-    ends: Rows  # (2, contacts): row of the source and of the target
-    resistance: Floats  # (2, contacts), of either half
-    length: Floats  # (2, contacts), from either centroid to the contact's
-    neck: Floats
-    inside: Flags  # contacts whose sides both conduct
-    entry: Rows  # regions of the network on the terminal's face
-    entry_resistance: Floats
-    entry_radius: Floats
+    conducts: Any  # (nodes,) bool
+    depth: Any  # (nodes,)
+    ends: tuple[Any, Any]  # row of the source and of the target of every contact
+    resistance: tuple[Any, Any]  # of either half
+    length: Any  # from centroid over contact to centroid
+    neck: Any
+    inside: Any  # contacts whose sides both conduct
+    entry: Any  # regions of the network on the terminal's face
+    entry_resistance: Any
+    entry_radius: Any
 
 
 def _network(
-    nodes: pd.DataFrame,
-    contacts: pd.DataFrame,
-    halves: tuple[Floats, Floats],
+    nodes: Any,
+    contacts: Any,
+    halves: tuple[Any, Any],
     materials: Materials,
     carrier: str,
     shape: tuple[int, int, int],
@@ -180,31 +181,32 @@ def _network(
 ) -> _Network:
     face = materials.terminals[carrier]
     axis = AXES.index(face[0])
-    depth = nodes[f"centroid_{face[0]}"].to_numpy(float)
+    depth = column(nodes, f"centroid_{face[0]}", np.float64)
     if face[1] == "+":
         depth = shape[axis] * spacing[axis] - depth
+    xp = namespace(depth)
     conductivity = _conductivity(nodes, materials, carrier)
     conducts = conductivity > 0
-    ends = np.stack(contact_rows(nodes, contacts))
+    source, target = contact_rows(nodes, contacts)
+    entry = xp.nonzero(conducts & ((_faces(nodes) >> FACES.index(face) & 1) > 0))[0]
     with np.errstate(divide="ignore"):
-        resistance = np.stack(halves) / conductivity[ends]
-    entry = np.flatnonzero(conducts & (_faces(nodes) & (1 << FACES.index(face)) > 0))
+        resistance = halves[0] / conductivity[source], halves[1] / conductivity[target]
     return _Network(
         conducts=conducts,
         depth=depth,
-        ends=ends,
+        ends=(source, target),
         resistance=resistance,
-        length=np.stack([separations(nodes, rows, contacts) for rows in ends]),
+        length=separations(nodes, source, contacts) + separations(nodes, target, contacts),
         neck=neck_radii(contacts),
-        inside=conducts[ends[0]] & conducts[ends[1]],
+        inside=conducts[source] & conducts[target],
         entry=entry,
-        entry_resistance=duct(depth[entry], nodes["volume"].to_numpy(float)[entry], spacing)
+        entry_resistance=duct(depth[entry], column(nodes, "volume", np.float64)[entry], spacing)
         / conductivity[entry],
-        entry_radius=nodes["inscribed_radius"].to_numpy(float)[entry],
+        entry_radius=column(nodes, "inscribed_radius", np.float64)[entry],
     )
 
 
-def _conductivity(nodes: pd.DataFrame, materials: Materials, carrier: str) -> Floats:
+def _conductivity(nodes: Any, materials: Materials, carrier: str) -> Any:
     """Conductivity of every node for a carrier, 0 where its phase does not conduct it."""
     by_label = np.zeros(256)
     for phase in materials.phases:
@@ -218,65 +220,81 @@ def _conductivity(nodes: pd.DataFrame, materials: Materials, carrier: str) -> Fl
             )
             raise InputError(message)
         by_label[phase.label] = value
-    return by_label[nodes["label"].to_numpy(np.uint8)]
+    label = column(nodes, "label", np.uint8)
+    return namespace(label).asarray(by_label)[label]
 
 
-def _to_terminal(network: _Network) -> tuple[Flags, Floats, Floats, Floats]:
-    """Reach, path resistance, path length and bottleneck of every node."""
-    from tripoint._cpu import percolation as implementation
+def _to_terminal(network: _Network, side: Any) -> tuple[Any, ...]:
+    """Reach, path resistance, path length and bottleneck of every node; whether each contact is a bridge."""
+    xp = namespace(network.depth)
+    count = len(network.depth)  # and so the row of the terminal
+    inside = network.inside
+    source = xp.concat((network.ends[0][inside], network.entry))
+    target = xp.concat((network.ends[1][inside], xp.full(len(network.entry), count, dtype=xp.int64)))
+    weight = xp.concat((_whole(network.resistance)[inside], network.entry_resistance))
+    step = xp.concat((network.length[inside], network.depth[network.entry]))
+    width = xp.concat((network.neck[inside], network.entry_radius))
 
-    source, target = _edges(network)
-    terminal = len(network.conducts)
-    weight = np.append(network.resistance.sum(axis=0)[network.inside], network.entry_resistance)
-    step = np.append(network.length.sum(axis=0)[network.inside], network.depth[network.entry])
-    width = np.append(network.neck[network.inside], network.entry_radius)
-    resistance, length = implementation.least_paths(source, target, weight, step, terminal + 1, terminal)
-    bottleneck = implementation.widest_paths(source, target, width, terminal + 1, terminal)
+    resistance = side.least_paths(source, target, weight, count + 1, count)
+    previous, edge = least_path_tree(source, target, weight, resistance, count)
+    length = sums_to_root(previous, xp.concat((step, xp.zeros(1)))[edge])
+    bottleneck, cut = side.bottlenecks(source, target, width, count + 1, count)
+    bridge = xp.zeros(len(inside), dtype=xp.bool)
+    bridge[inside] = cut[: len(cut) - len(network.entry)]
+
     resistance, length, bottleneck = resistance[:-1], length[:-1], bottleneck[:-1]
-    reaches = np.isfinite(resistance)
+    reaches = xp.isfinite(resistance)
     _enter(network, reaches, resistance, length, bottleneck)
-    return reaches, np.where(reaches, resistance, np.nan), np.where(reaches, length, np.nan), bottleneck
+    return (
+        reaches,
+        xp.where(reaches, resistance, xp.nan),
+        xp.where(reaches, length, xp.nan),
+        bottleneck,
+        bridge,
+    )
 
 
-def _enter(network: _Network, reaches: Flags, resistance: Floats, length: Floats, bottleneck: Floats) -> None:
+def _enter(network: _Network, reaches: Any, resistance: Any, length: Any, bottleneck: Any) -> None:
     """Fill in the regions outside the network from their best contact with it."""
+    xp = namespace(resistance)
     # Every contact twice, seen from either end; kept where it leads from outside into the reached network.
-    node, neighbour = network.ends.ravel(), network.ends[::-1].ravel()
-    inward = network.resistance[::-1].ravel()
-    keep = np.flatnonzero(~network.conducts[node] & reaches[neighbour])
+    source, target = network.ends
+    node, neighbour = xp.concat((source, target)), xp.concat((target, source))
+    inward = xp.concat((network.resistance[1], network.resistance[0]))
+    keep = xp.nonzero(~network.conducts[node] & reaches[neighbour])[0]
     node, neighbour, inward = node[keep], neighbour[keep], inward[keep]
-    at = keep % max(len(network.neck), 1)
-    candidate = resistance[neighbour] + inward
-    order = np.lexsort((candidate, node))
-    first = order[np.unique(node[order], return_index=True)[1]]
-    np.maximum.at(bottleneck, node, np.minimum(network.neck[at], bottleneck[neighbour]))
-    reaches[node[first]] = True
-    resistance[node[first]] = candidate[first]
-    length[node[first]] = (network.length[:, at].sum(axis=0) + length[neighbour])[first]
+    at = keep % max(len(source), 1)
+    least, resistances = _least_of_each(node, resistance[neighbour] + inward)
+    widest, radii = _least_of_each(node, -xp.minimum(network.neck[at], bottleneck[neighbour]))
+    bottleneck[node[widest]] = -radii
+    lengths = (network.length[at] + length[neighbour])[least]
+    reaches[node[least]] = True
+    resistance[node[least]] = resistances
+    length[node[least]] = lengths
 
 
-def _bridges(network: _Network) -> Flags:
-    from tripoint._cpu import percolation as implementation
-
-    source, target = _edges(network)
-    terminal = len(network.conducts)
-    found = np.zeros(len(network.inside), bool)
-    contacts = np.count_nonzero(network.inside)
-    found[network.inside] = implementation.bridges(source, target, terminal + 1, terminal)[:contacts]
-    return found
+def _least_of_each(rows: Any, values: Any) -> tuple[Any, Any]:
+    """Return, for every row that occurs, where its least value stands, and that value."""
+    xp = namespace(values)
+    order = xp.lexsort(xp.stack((values, rows.astype(values.dtype))))
+    order = order[first_of_each(rows[order])]
+    return order, values[order]
 
 
-def _edges(network: _Network) -> tuple[Rows, Rows]:
-    """Contacts within the network, then the links of the regions at the face to the terminal."""
-    terminal = np.full(len(network.entry), len(network.conducts))
-    source, target = network.ends[:, network.inside]
-    return np.append(source, network.entry), np.append(target, terminal)
+def _whole(halves: tuple[Any, Any]) -> Any:
+    return halves[0] + halves[1]
 
 
-def _faces(nodes: pd.DataFrame) -> NDArray[np.uint8]:
+def _faces(nodes: Any) -> Any:
     """Outer faces that each region touches, bit f for ``FACES[f]``."""
-    faces = np.zeros(len(nodes), np.uint8)
-    for bit, face in enumerate(FACES):
-        end = "min" if face[1] == "-" else "max"
-        faces |= nodes[f"touches_{face[0]}_{end}"].to_numpy(bool).astype(np.uint8) << bit
+    ends = [f"touches_{face[0]}_{'min' if face[1] == '-' else 'max'}" for face in FACES]
+    touches = [column(nodes, end, np.bool_).astype(np.uint8) for end in ends]
+    faces = touches[0]
+    for bit, touch in enumerate(touches[1:], start=1):
+        faces = faces | (touch << np.uint8(bit))
     return faces
+
+
+def _side(nodes: Any) -> Any:
+    """Return the side that searches the graph of a table: the host's or the GPU's."""
+    return (_cuda if on_gpu(nodes) else _cpu).percolation

@@ -1,0 +1,210 @@
+/* Connected components of a labelled volume: what each one is, which touch, which value its voxels take.
+
+Mirrors tripoint._cpu.percolation.  The components themselves are labelled by cuCIM.
+
+recode   a thread per voxel, grid-stride
+    values     (n,) labels or components
+    table      by value
+    n          voxels
+    out        (n,) table[values]
+measure  a block of THREADS per TILE voxels in raster order
+    components (n,) Component, 0 = none
+    phases     (n,) labels; all voxels of a component have the same
+    n          voxels
+    voxels     (components + 1,) in: 0, out: size of every component
+    label      (components + 1,) in: 0, out: its label
+join     a block per row along x, blocks take rows in turn, threads the voxels of a row
+    phases     (depth, height, width) labels
+    components (depth, height, width) Component
+    conducted  (256,) bit k of a label is set where it belongs to network k
+    depth, height, width
+    networks   how many
+    count      components + 1
+    roots      (networks, count) in: every component its own; out: trees, each the union of components that
+               touch in a network
+settle   a thread per entry, grid-stride
+    roots      (networks, count) in: trees, out: every component its root
+
+Two trees are joined by writing the smaller root over the larger one, if that is still a root: parents only ever
+become smaller, so the root that is left is the smallest component of its network's piece, in whatever order
+threads come.
+
+measure adds up runs along x within a warp, then in a table that the block shares: a component that fills the
+volume is written once per TILE voxels, not once per voxel.  join unites once per run of voxels along x that see
+the same two components.
+
+Floor, bytes per voxel, C the 4 or 8 of a component: recode 2 for the labels and C + 1 for the access, measure C,
+join 1 and, where labels of a network differ, 2 C; the rows beside and behind come through L2.
+Scratch: none.  Shared memory: SLOTS * (C + 4) in measure.
+
+Defined when compiled: COMPONENT_BYTES 4 or 8; of join NEARNESS, along how many of the 3 axes neighbours may
+differ; of recode FROM_BYTES 1, 4 or 8 and TO_BYTES 1 or 2; of measure THREADS, TILE and SLOTS, a power of two.
+*/
+
+#ifndef COMPONENT_BYTES
+#define COMPONENT_BYTES 4
+#endif
+#ifndef NEARNESS
+#define NEARNESS 1
+#endif
+#ifndef FROM_BYTES
+#define FROM_BYTES 1
+#define TO_BYTES 1
+#endif
+#ifndef TILE
+#define THREADS 256
+#define TILE 16384
+#define SLOTS 1024
+#endif
+
+#define ALL 0xffffffffu
+
+template <int BYTES> struct Number;
+template <> struct Number<1> { typedef unsigned char type; };
+template <> struct Number<2> { typedef unsigned short type; };
+template <> struct Number<4> { typedef int type; };
+template <> struct Number<8> { typedef long long type; };
+
+typedef Number<COMPONENT_BYTES>::type Component;
+typedef Number<FROM_BYTES>::type From;
+typedef Number<TO_BYTES>::type To;
+
+extern "C" __global__ void recode(
+    const From* __restrict__ values, const To* __restrict__ table, long long n, To* __restrict__ out)
+{
+    const long long stride = (long long)gridDim.x * blockDim.x;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride)
+        out[i] = table[values[i]];
+}
+
+/* Write a component into a slot unless another one is there; return what the slot held before. */
+static __device__ __forceinline__ Component claim(Component* slot, Component component)
+{
+#if COMPONENT_BYTES == 8
+    return (Component)atomicCAS((unsigned long long*)slot, 0ull, (unsigned long long)component);
+#else
+    return atomicCAS(slot, 0, component);
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) measure(
+    const Component* __restrict__ components, const unsigned char* __restrict__ phases, long long n,
+    unsigned long long* voxels, unsigned char* label)
+{
+    __shared__ Component held[SLOTS];
+    __shared__ unsigned int counted[SLOTS];
+    for (int slot = threadIdx.x; slot < SLOTS; slot += THREADS) {
+        held[slot] = 0;
+        counted[slot] = 0;
+    }
+    __syncthreads();
+
+    const int lane = threadIdx.x & 31;
+    const long long begin = (long long)blockIdx.x * TILE;
+    const long long end = min(begin + TILE, n);
+    for (long long start = begin; start < end; start += THREADS) {
+        const long long i = start + threadIdx.x;
+        const Component component = i < end ? components[i] : 0;
+        const Component before = __shfl_up_sync(ALL, component, 1);
+        const bool first = lane == 0 || before != component;
+        const unsigned int starts = __ballot_sync(ALL, first);
+        if (!first || component == 0) continue;
+        const unsigned int later = lane == 31 ? 0u : starts >> (lane + 1);
+        const unsigned int run = later ? __ffs(later) : 32 - lane;
+
+        unsigned int slot = ((unsigned int)component * 2654435761u) >> 7 & (SLOTS - 1);
+        int tried = 0;
+        for (; tried < 8; ++tried, slot = (slot + 1) & (SLOTS - 1)) {
+            Component found = *(volatile Component*)&held[slot];
+            if (found == 0) {
+                found = claim(&held[slot], component);
+                if (found == 0) label[component] = phases[i];
+            }
+            if (found == 0 || found == component) break;
+        }
+        if (tried < 8) {
+            atomicAdd(&counted[slot], run);
+        } else {  // a tile of crumbs: the table is full hereabouts
+            label[component] = phases[i];
+            atomicAdd(&voxels[component], (unsigned long long)run);
+        }
+    }
+    __syncthreads();
+    for (int slot = threadIdx.x; slot < SLOTS; slot += THREADS)
+        if (counted[slot] > 0) atomicAdd(&voxels[held[slot]], (unsigned long long)counted[slot]);
+}
+
+/* Return the root of a component.  What is written meanwhile only ever is another of its ancestors. */
+static __device__ __forceinline__ long long find(volatile long long* parents, long long node)
+{
+    long long parent = parents[node];
+    while (parent != node) {
+        const long long above = parents[parent];
+        if (above != parent) parents[node] = above;
+        node = parent;
+        parent = above;
+    }
+    return node;
+}
+
+static __device__ __forceinline__ void unite(long long* parents, long long a, long long b)
+{
+    a = find(parents, a);
+    b = find(parents, b);
+    while (a != b) {
+        const long long larger = max(a, b), smaller = min(a, b);
+        const long long parent = (long long)atomicCAS(
+            (unsigned long long*)&parents[larger], (unsigned long long)larger, (unsigned long long)smaller);
+        if (parent == larger) return;
+        a = find(parents, parent);  // somebody joined the larger one before
+        b = find(parents, smaller);
+    }
+}
+
+extern "C" __global__ void join(
+    const unsigned char* __restrict__ phases, const Component* __restrict__ components,
+    const unsigned char* __restrict__ conducted, int depth, int height, int width, int networks,
+    long long count, long long* roots)
+{
+    const long long rows = (long long)depth * height;
+    for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
+        const int z = (int)(row / height), y = (int)(row - (long long)z * height);
+        for (int x = threadIdx.x; x < width; x += blockDim.x) {
+            const long long i = row * width + x;
+            const int here = phases[i];
+#pragma unroll
+            for (int dz = 0; dz <= 1; ++dz) {
+#pragma unroll
+                for (int dy = -1; dy <= 1; ++dy) {
+#pragma unroll
+                    for (int dx = -1; dx <= 1; ++dx) {
+                        if (9 * dz + 3 * dy + dx <= 0) continue;  // only what lies ahead in raster order
+                        if (dz + dy * dy + dx * dx > NEARNESS) continue;
+                        if (z + dz >= depth || y + dy < 0 || y + dy >= height) continue;
+                        if (x + dx < 0 || x + dx >= width) continue;
+                        const long long j = i + ((long long)dz * height + dy) * width + dx;
+                        const int there = phases[j];
+                        if (there == here) continue;
+                        const int shared = conducted[here] & conducted[there];
+                        if (shared == 0) continue;
+                        const Component a = components[i], b = components[j];
+                        if (x > 0 && x + dx > 0 && components[i - 1] == a && components[j - 1] == b)
+                            continue;  // the voxel before sees the same two
+                        for (int k = 0; k < networks; ++k)
+                            if (shared >> k & 1) unite(roots + k * count, a, b);
+                    }
+                }
+            }
+        }
+    }
+}
+
+extern "C" __global__ void settle(int networks, long long count, long long* roots)
+{
+    const long long stride = (long long)gridDim.x * blockDim.x;
+    const long long n = networks * count;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {
+        long long* parents = roots + i / count * count;
+        parents[i % count] = find(parents, i % count);
+    }
+}
