@@ -31,6 +31,7 @@ voxel; the lattice is written and read once per slab and triple, 4 bytes per vox
 and 18 read per slab it is marked in.  A walk reads 2 bytes at each of some 17 corners (at equal spacing), from L2.
 Scratch: see tripoint._cuda.boundary.length.
 */
+// build: -DWARPS=4 -DCHUNK=992 -DTHREADS=128 -DRING=32
 
 #define LANES 31           // of a warp that own a voxel
 #define EVERYONE 0xffffffff
@@ -181,7 +182,7 @@ struct Count {
     }
 };
 
-extern "C" __global__ void count_edges(
+extern "C" __global__ void __launch_bounds__(WARPS * 32) count_edges(
     const unsigned char* __restrict__ phases, long long z_stride, long long y_stride, long long x_stride,
     int nz, int ny, int nx, const unsigned char* __restrict__ triples, int n_triples, long long n_chunks,
     long long* __restrict__ counts)
@@ -259,7 +260,7 @@ struct List {
     }
 };
 
-extern "C" __global__ void list_edges(
+extern "C" __global__ void __launch_bounds__(WARPS * 32) list_edges(
     const unsigned char* __restrict__ phases, long long z_stride, long long y_stride, long long x_stride,
     int nz, int ny, int nx, const unsigned char* __restrict__ triples, int n_triples, long long n_chunks,
     const unsigned char* __restrict__ access, long long az_stride, long long ay_stride, long long ax_stride,
@@ -304,7 +305,7 @@ __device__ __forceinline__ void add_link(unsigned* links, long long corner, int 
     atomicOr(&links[corner >> 1], link << (2 * direction + 16 * (corner & 1)));
 }
 
-extern "C" __global__ void mark_links(
+extern "C" __global__ void __launch_bounds__(THREADS) mark_links(
     const long long* __restrict__ index, const unsigned char* __restrict__ axis,
     const unsigned char* __restrict__ triple, const signed char* __restrict__ signs, long long first, long long last,
     int wanted, int low, int ny, int nx, unsigned* __restrict__ links)
@@ -487,7 +488,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 8) walk_wide(
     }
 }
 
-extern "C" __global__ void share_lengths(
+extern "C" __global__ void __launch_bounds__(THREADS) share_lengths(
     const long long* __restrict__ index, const unsigned char* __restrict__ axis,
     const float* __restrict__ own_length, long long n, float* __restrict__ edge_length)
 {

@@ -40,6 +40,12 @@ sum_pairs: a thread per pair, sums in 64 bits.
 Floor of count_pairs: 4 bytes per voxel, and 5 more (distance, phase) next to faces within a phase; each row
 88 bytes written. Scratch: the list of rows.
 */
+// build: -DTILE_Z=64 -DTILE_Y=16 -DTILE_X=32 -DTHREADS=512 -DDIRECTIONS=13 -DNECKS=1 -DSAME_PHASE=1
+// build: -DTILE_Z=64 -DTILE_Y=16 -DTILE_X=32 -DTHREADS=512 -DDIRECTIONS=13 -DNECKS=1 -DSAME_PHASE=0
+// build: -DTILE_Z=64 -DTILE_Y=16 -DTILE_X=32 -DTHREADS=512 -DDIRECTIONS=13 -DNECKS=0 -DSAME_PHASE=0
+// build: -DTILE_Z=64 -DTILE_Y=16 -DTILE_X=32 -DTHREADS=512 -DDIRECTIONS=3 -DNECKS=1 -DSAME_PHASE=1
+// build: -DTILE_Z=64 -DTILE_Y=16 -DTILE_X=32 -DTHREADS=512 -DDIRECTIONS=3 -DNECKS=1 -DSAME_PHASE=0
+// build: -DTILE_Z=64 -DTILE_Y=16 -DTILE_X=32 -DTHREADS=512 -DDIRECTIONS=3 -DNECKS=0 -DSAME_PHASE=0
 
 #define OUTSIDE (-1)  // stands for the voxels beyond the volume
 #define WIDTH (TILE_X + 2)
@@ -198,7 +204,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) count_pairs(
     flush(keys, sums, tile_z + origin_z, tile_y + origin_y, tile_x + origin_x, room, used, out_keys, out_rows);
 }
 
-extern "C" __global__ void sum_rows(
+extern "C" __global__ void __launch_bounds__(256) sum_rows(
     const long long* __restrict__ order, const long long* __restrict__ first, long long segments, long long n,
     const Word* __restrict__ rows, Word* __restrict__ out)
 {
@@ -217,7 +223,7 @@ extern "C" __global__ void sum_rows(
     }
 }
 
-extern "C" __global__ void find_contacts(
+extern "C" __global__ void __launch_bounds__(256) find_contacts(
     const long long* __restrict__ order, const long long* __restrict__ first, long long pairs, long long n,
     const long long* __restrict__ key, const Word* __restrict__ rows, unsigned char* __restrict__ out)
 {
@@ -233,7 +239,7 @@ extern "C" __global__ void find_contacts(
     }
 }
 
-extern "C" __global__ void sum_pairs(
+extern "C" __global__ void __launch_bounds__(256) sum_pairs(
     const long long* __restrict__ order, const long long* __restrict__ first, long long pairs, long long n,
     const long long* __restrict__ key, const Word* __restrict__ rows, const long long* __restrict__ place,
     const double* __restrict__ factors, int* __restrict__ source, int* __restrict__ target,

@@ -99,7 +99,7 @@ __device__ __forceinline__ void lowest_voxel(long long index, int ny, int nx, lo
     p[2] = index - row * nx;
 }
 
-extern "C" __global__ void count_triples(
+extern "C" __global__ void __launch_bounds__(256) count_triples(
     const int* __restrict__ regions, long long rz_stride, long long ry_stride, long long rx_stride,
     const unsigned char* __restrict__ phases, long long pz_stride, long long py_stride, long long px_stride,
     int ny, int nx, const unsigned char* __restrict__ labels, const long long* __restrict__ index,
@@ -116,7 +116,7 @@ extern "C" __global__ void count_triples(
     }
 }
 
-extern "C" __global__ void list_triples(
+extern "C" __global__ void __launch_bounds__(256) list_triples(
     const int* __restrict__ regions, long long rz_stride, long long ry_stride, long long rx_stride,
     const unsigned char* __restrict__ phases, long long pz_stride, long long py_stride, long long px_stride,
     int ny, int nx, const unsigned char* __restrict__ labels, const long long* __restrict__ index,

@@ -66,7 +66,7 @@ __device__ __forceinline__ unsigned changes_from(const unsigned char* labels, lo
     return __ballot_sync(ALL, labels[at] != labels[before]);
 }
 
-extern "C" __global__ void along_x(
+extern "C" __global__ void __launch_bounds__(256) along_x(
     const unsigned char* __restrict__ phases, const unsigned char* __restrict__ wanted,
     const float* __restrict__ steps, long long rows, int n, float* __restrict__ squares)
 {

@@ -219,7 +219,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) steepest(
     }
 }
 
-extern "C" __global__ void number_summits(
+extern "C" __global__ void __launch_bounds__(256) number_summits(
     const unsigned char* __restrict__ codes, const float* __restrict__ distance, long long voxels,
     const long long* __restrict__ first, int* __restrict__ labels, float* __restrict__ summit_distance,
     int* __restrict__ summit_height)

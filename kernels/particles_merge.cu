@@ -27,6 +27,7 @@ flatten      (a thread per basin) into[basin] = the region that it went into in 
 Why the result is that of the walk along one edge after the other: see _cuda/particles/merge.py.
   Bytes per edge and round: 3 × 8 ends, 8 neck, 16 radii, 16 first edges.  Scratch: 8 bytes per basin.
 */
+// build: -DTILE_Z=16 -DTILE_Y=8 -DTILE_X=32 -DSLOTS=1024
 
 #define EACH(i, n) \
     (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (long long)gridDim.x * blockDim.x)
@@ -115,7 +116,7 @@ extern "C" __global__ void __launch_bounds__(TILE_X* TILE_Y) find_saddles(
         if (tile_keys[slot] != 0) append(rows, tile_keys[slot], tile_saddles[slot]);
 }
 
-extern "C" __global__ void first_edges(
+extern "C" __global__ void __launch_bounds__(256) first_edges(
     const int* __restrict__ low, const int* __restrict__ high, long long edges, long long* first)
 {
     for EACH(edge, edges) {
@@ -124,7 +125,7 @@ extern "C" __global__ void first_edges(
     }
 }
 
-extern "C" __global__ void absorb(
+extern "C" __global__ void __launch_bounds__(256) absorb(
     const int* __restrict__ low, const int* __restrict__ high, long long edges, const double* __restrict__ radii,
     const long long* __restrict__ first, int* into)
 {
@@ -145,7 +146,7 @@ static __device__ __forceinline__ int root(const int* into, int basin)
     return basin;
 }
 
-extern "C" __global__ void follow(
+extern "C" __global__ void __launch_bounds__(256) follow(
     int* __restrict__ low, int* __restrict__ high, const double* __restrict__ necks, long long edges,
     const double* __restrict__ radii, double ratio, const int* __restrict__ into, bool* __restrict__ kept)
 {
@@ -157,7 +158,7 @@ extern "C" __global__ void follow(
     }
 }
 
-extern "C" __global__ void flatten(int* into, long long basins)
+extern "C" __global__ void __launch_bounds__(256) flatten(int* into, long long basins)
 {
     // Another thread may shorten a path that is being walked: every basin on it leads to the same end.
     for EACH(basin, basins) into[basin] = root(into, (int)basin);

@@ -29,6 +29,7 @@ some units of the largest eigenvalue's last place, also where two are equal.
 Floor of add_up: 8 bytes per voxel (region and distance; a phase only where a tile first meets a region), of
 extremes 4. Scratch: none.
 */
+// build: -DTILE_Z=32 -DTILE_Y=16 -DTHREADS=256 -DENTRIES=512
 
 #define LANES 32
 #define FULL_WARP 0xffffffffu
@@ -118,7 +119,7 @@ __device__ __forceinline__ void add_to_entry(unsigned* entry, const Part& run)
     atomicMax(reinterpret_cast<int*>(entry + FARTHEST), run.farthest);
 }
 
-extern "C" __global__ void extremes(
+extern "C" __global__ void __launch_bounds__(256) extremes(
     const int* __restrict__ regions, long long step_z, long long step_y, long long step_x, int nz, int ny, int nx,
     int* __restrict__ out)
 {
@@ -229,7 +230,8 @@ __device__ __forceinline__ void rotate(double& pp, double& qq, double& pq, doubl
     qr = s * before + c * qr;
 }
 
-extern "C" __global__ void eigenvalues(const double* __restrict__ matrices, long long n, double* __restrict__ out)
+extern "C" __global__ void __launch_bounds__(256) eigenvalues(
+    const double* __restrict__ matrices, long long n, double* __restrict__ out)
 {
     const long long stride = (long long)gridDim.x * blockDim.x;
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {

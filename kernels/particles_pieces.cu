@@ -26,6 +26,8 @@ of the first voxels.
 Floor: labels read three times and written twice, 20 bytes per voxel; join_rows reads the rows beside and behind
 once more, through L2.  Scratch: 4 bytes per run (8 where WIDE), 16 per row and per chunk.
 */
+// build: -DCHUNK=1024 -DWIDE=0
+// build: -DCHUNK=1024 -DWIDE=1
 
 #define ALL 0xffffffffu
 #define LANE ((int)(threadIdx.x & 31))
@@ -62,7 +64,7 @@ struct Row {
     }
 };
 
-extern "C" __global__ void count_runs(
+extern "C" __global__ void __launch_bounds__(256) count_runs(
     int* labels, const int* __restrict__ into, long long rows, int nx, long long* __restrict__ count)
 {
     for EACH_OF_WARP(row, rows) {
@@ -108,7 +110,7 @@ static __device__ __forceinline__ void unite(Run* parents, Run a, Run b)
     }
 }
 
-extern "C" __global__ void join_rows(
+extern "C" __global__ void __launch_bounds__(256) join_rows(
     const int* __restrict__ labels, const long long* __restrict__ first, long long rows, int rows_of_plane, int nx,
     Run* parents)
 {
@@ -133,7 +135,8 @@ extern "C" __global__ void join_rows(
     }
 }
 
-extern "C" __global__ void flatten(Run* parents, long long runs, long long chunks, long long* __restrict__ count)
+extern "C" __global__ void __launch_bounds__(256) flatten(
+    Run* parents, long long runs, long long chunks, long long* __restrict__ count)
 {
     volatile Run* up = parents;
     for EACH_OF_WARP(chunk, chunks) {
@@ -153,7 +156,7 @@ extern "C" __global__ void flatten(Run* parents, long long runs, long long chunk
     }
 }
 
-extern "C" __global__ void number_roots(
+extern "C" __global__ void __launch_bounds__(256) number_roots(
     Run* __restrict__ parents, long long runs, long long chunks, const long long* __restrict__ first)
 {
     for EACH_OF_WARP(chunk, chunks) {
@@ -167,7 +170,7 @@ extern "C" __global__ void number_roots(
     }
 }
 
-extern "C" __global__ void write_pieces(
+extern "C" __global__ void __launch_bounds__(256) write_pieces(
     int* labels, const long long* __restrict__ first, const Run* __restrict__ parents, long long rows, int nx)
 {
     for EACH_OF_WARP(row, rows) {

@@ -16,8 +16,9 @@ depends on the segment's length only, so that neither scheduling nor the other r
 Bytes: 8 read per value, 16 per segment and 8 written per chunk; a chunk's values are few lines of 128 bytes,
 read through L1.  Scratch: none.
 */
+// build: -DCHUNK=32
 
-extern "C" __global__ void add_chunks(
+extern "C" __global__ void __launch_bounds__(256) add_chunks(
     const double* __restrict__ values, const long long* __restrict__ first,
     const long long* __restrict__ first_chunk, long long segments, double* __restrict__ total)
 {

@@ -7,6 +7,7 @@ large to emulate takes ``large_backend``.  Both have ``put``, ``get``, ``name`` 
 from pathlib import Path
 
 import pytest
+
 from backends import Backend, has_gpu, stand_in
 
 GPU = has_gpu()
@@ -39,6 +40,8 @@ def _device(request):
     before = cupy.cuda.runtime.switch_on()
     yield
     cupy.cuda.runtime.switch_on(before)
+    unlisted = kernel_sources.unlisted(cupy.built)
+    assert not unlisted, f"no line '// build: ...' of kernels/ lists {', '.join(unlisted)}"
 
 
 @pytest.fixture(scope="session")

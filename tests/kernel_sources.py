@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,17 @@ def variants() -> list[Variant]:
         for file in sorted(KERNELS.glob("*.cu"))
         for defines in re.findall(r"^// build:(.*)$", file.read_text(encoding="utf-8"), re.MULTILINE) or [""]
     ]
+
+
+def unlisted(built: Iterable[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """Return the sets of defines that kernels were built with and that no file lists."""
+    listed = {(variant.file.name, frozenset(variant.defines)) for variant in variants()}
+    used = {
+        (name, frozenset(o for o in options if o.startswith("-D") and not o.startswith("-DHEADERS=")))
+        for name, options in built
+        if (KERNELS / name).exists()
+    }
+    return [" ".join([name, *sorted(defines)]) for name, defines in sorted(used - listed)]
 
 
 def resources(log: str) -> Iterator[tuple[str, dict[str, int]]]:

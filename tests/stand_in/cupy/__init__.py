@@ -82,7 +82,7 @@ from cupy._functions import (  # noqa: F401
 )
 from cupy._functions import functions as _named
 from cupy._functions import ufuncs as _ufuncs
-from cupy._kernel import RawKernel, RawModule
+from cupy._kernel import RawKernel, RawModule, built
 from cupy._memory import Transfer, bytes_by_caller, get_default_memory_pool, transfers
 from emulator import order as emulator_order
 

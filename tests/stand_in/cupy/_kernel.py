@@ -12,6 +12,9 @@ from cupy._memory import live_blocks
 from emulator import CompileError, EmulatorError, Module
 
 
+built: set[tuple[str, tuple[str, ...]]] = set()  # names and options of the sources that were
+
+
 class RawModule:
     """The kernels of a CUDA source; built when the first one is asked for, as in CuPy."""
 
@@ -45,8 +48,10 @@ class RawModule:
     def get_function(self, name: str) -> RawKernel:
         if self._module is None:
             named = re.match(r'#line 1 "([^"]+)"', self.code)
+            name_of_source = named[1] if named else "kernel.cu"
+            built.add((name_of_source, self.options))
             try:
-                self._module = Module(self.code, self.options, named[1] if named else "kernel.cu")
+                self._module = Module(self.code, self.options, name_of_source)
             except CompileError as error:
                 from cupy.cuda.compiler import CompileException
 
