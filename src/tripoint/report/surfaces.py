@@ -111,11 +111,16 @@ def _read_thinned(regions: Any, strides: tuple[int, int, int], owner_of: np.ndar
         mine = np.flatnonzero((planes >= start) & (planes < start + len(slab)))
         rows = np.minimum(np.arange(shape[1]) * y + y // 2, regions.shape[1] - 1)
         columns = np.minimum(np.arange(shape[2]) * x + x // 2, regions.shape[2] - 1)
-        xp = array_namespace(slab)
-        labels = host(slab[xp.ix_(*map(xp.asarray, (planes[mine] - start, rows, columns)))])
+        at = map(array_namespace(slab).asarray, (planes[mine] - start, rows, columns))
+        labels = host(_picked(slab, *at))
         known = (labels > 0) & (labels < len(owner_of))
         thinned[1 + mine, 1:-1, 1:-1] = np.where(known, owner_of[np.where(known, labels, 0)], 0)
     return thinned
+
+
+def _picked(slab: Any, z: Any, y: Any, x: Any) -> Any:
+    """Return the voxels of a slab in these planes, rows and columns."""
+    return slab[z[:, None, None], y[:, None], x]
 
 
 def _faces(thinned: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
