@@ -226,7 +226,7 @@ def _read_only(phases: Any) -> Any:
 def _labels(volume: Any) -> list[int]:
     """Return the distinct labels of a volume, slab by slab so that nothing voxel-sized is made."""
     found: set[int] = set()
-    if volume.dtype == np.uint8 and is_cupy_array(volume) and volume.ndim == 3:
+    if volume.dtype == np.uint8 and is_cupy_array(volume) and volume.ndim == 3 and volume.size:
         return list(_cuda.boundary.labels_present(volume))
     if volume.dtype == np.uint8 and isinstance(volume, np.ndarray):
         for slab in volume:

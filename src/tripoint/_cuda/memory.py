@@ -42,17 +42,20 @@ class Need:
         return self.held + self.scratch + self.labels * (4 if voxels < 2**31 else 8)
 
 
-#: phases 1, access 1, junction map 1, distance 4, regions 4; see the docstrings of the rooms for the scratch.
+#: Of volumes there are phases 1, access 1, junction map 1, distance 4, regions 4; and the edges of junctions,
+#: 19 bytes each, of which real electrodes have one in 20 voxels: 1.  The scratch is that of the docstrings of
+#: the rooms: a byte per edge; squares of the distance; runs of regions, of which there is up to one in three
+#: voxels; moments of regions; a copy of the regions of a slab.
 NEEDS = (
-    Need("percolation", held=2.0, scratch=1.0, labels=1),
-    Need("boundary", held=3.0, scratch=0.0),
-    Need("junction length", held=3.0, scratch=1.0),
-    Need("representativity", held=2.0, scratch=0.1),
-    Need("distance", held=6.0, scratch=8.0),
-    Need("separation", held=10.0, scratch=5.0),
-    Need("descriptors", held=10.0, scratch=1.0),
-    Need("contacts", held=10.0, scratch=2.0),
-    Need("junctions", held=6.0, scratch=1.0),
+    Need("percolation", held=2.0, labels=1),
+    Need("boundary", held=3.0),
+    Need("junction length", held=4.0, scratch=1.0),
+    Need("representativity", held=3.0, scratch=0.1),
+    Need("distance", held=7.0, scratch=4.0),
+    Need("separation", held=11.0, scratch=2.0),
+    Need("descriptors", held=11.0, scratch=1.0),
+    Need("contacts", held=11.0, scratch=1.5),
+    Need("junctions", held=7.0, scratch=1.0),
 )
 
 
