@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Backend:
         return cupy.asarray(values)
 
     def get(self, result: Any) -> Any:
-        """Return a result on the host: arrays as NumPy's, tables as pandas', also inside tuples, lists and dicts."""
+        """Return a result on the host: NumPy arrays, pandas tables, also inside tuples, lists and dicts."""
         if isinstance(result, dict):
             return {key: self.get(value) for key, value in result.items()}
         if isinstance(result, list | tuple):
@@ -42,6 +43,14 @@ class Backend:
         if self.name == "cuda" and hasattr(result, "to_pandas"):
             return result.to_pandas()
         return result.get() if self.name == "cuda" and hasattr(result, "__cuda_array_interface__") else result
+
+    def reversed_threads(self) -> AbstractContextManager[None]:
+        """Run the threads of kernels last to first, where they are emulated: what then changes is a race."""
+        if not self.emulated:
+            return nullcontext()
+        import cupy
+
+        return cupy.emulator_order("reverse")
 
 
 def has_gpu() -> bool:

@@ -1,13 +1,14 @@
 """Fixtures that every room's tests share.
 
-A test that takes ``backend`` runs on the host and on the GPU, or on what stands in for one; a test whose volumes are too
-large to emulate takes ``large_backend``.  Both have ``put``, ``get``, ``name`` and ``emulated``.
+A test that takes ``backend`` runs on the host and on the GPU, or on what stands in for one; a test whose
+volumes are too large to emulate takes ``large_backend``.  Both have ``put``, ``get``, ``name``, ``emulated``.
 """
 
 from pathlib import Path
 
 import pytest
 
+import kernel_sources
 from backends import Backend, has_gpu, stand_in
 
 GPU = has_gpu()

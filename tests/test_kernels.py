@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from emulator import Module
 from kernel_sources import (
     ARCHITECTURES,
@@ -71,7 +72,9 @@ def test_recorded_kernels_are_those_there_are(recorded):
         str(variant): sorted(Module(variant.code, (*OPTIONS, *variant.defines), variant.file.name).kernels)
         for variant in VARIANTS
     }
-    assert {variant: sorted(kernels) for variant, kernels in recorded["kernels"].items()} == there, RECORD_ANEW
+    assert {variant: sorted(kernels) for variant, kernels in recorded["kernels"].items()} == there, (
+        RECORD_ANEW
+    )
 
 
 def test_occupancy_of_known_cases():

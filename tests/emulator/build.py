@@ -106,8 +106,8 @@ def _translation_unit(code: str, options: tuple[str, ...], name: str, folder: Pa
     kernels = _kernels(code, options, name, folder)
     body = re.sub(r'extern(\s+)"C"(\s+)(?=__global__)', r"\1\2", code)
     find = "\n".join(
-        f'    if (!strcmp(name, "{kernel}")) return emulator::Signature<decltype(&{kernel})>::enter<&{kernel}>;'
-        for kernel in kernels
+        f'    if (!strcmp(name, "{name}")) return emulator::Signature<decltype(&{name})>::enter<&{name}>;'
+        for name in kernels
     )
     describe = "\n".join(
         f'    text += snprintf(text, end - text, "{kernel}|%d|", static_cast<int>({bounds}));\n'
@@ -175,7 +175,7 @@ def _kept(name: str, parts: tuple[str, ...], make: Callable[[Path], None]) -> Pa
 
 @functools.cache
 def _folder() -> Path:
-    """Return where it is kept: in the user's cache folder, or in a temporary one where that is not writable."""
+    """Return where it is kept: in the user's cache folder, or a temporary one if that is not writable."""
     user = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     folder = Path(user, "tripoint-emulator")
     try:

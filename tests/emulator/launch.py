@@ -140,19 +140,23 @@ class _Launch(ctypes.Structure):
 
 
 def _ranges(arguments: Sequence[Any]) -> list[int]:
-    """Return start, size and argument of each piece of memory that a kernel was given."""
+    """Return start, size and argument of each piece of memory that a kernel was given.
+
+    A size is that of whole 32-bit words: memory comes in multiples of 256 bytes and more, so that a kernel may read
+    a word of which only the first bytes belong to the array.
+    """
     ranges = {}
     for place, argument in enumerate(arguments):
         if isinstance(argument, np.ndarray):
             whole = argument
             while isinstance(whole.base, np.ndarray):
                 whole = whole.base
-            ranges.setdefault(whole.ctypes.data, (whole.nbytes, place))
+            ranges.setdefault(whole.ctypes.data, (-(-whole.nbytes // 4) * 4, place))
     return [number for start, (size, place) in ranges.items() for number in (start, size, place)]
 
 
 def _with_line(message: str, library: str) -> str:
-    """Replace the place of an access in the library by the line of the source, where ``addr2line`` can tell."""
+    """Replace an access's place in the library by the line of the source, where ``addr2line`` can tell."""
     found = re.search(r" \[([0-9a-f]+)\]$", message)
     if not found:
         return message

@@ -1,7 +1,7 @@
 """How kernels are compiled: a ``.cu`` file and the defines that it is built with, once for each device.
 
-CuPy keeps what it compiled between starts, named by a hash of the source and the options.  That hash does not see
-headers, so a hash of theirs is among the options: whatever changes, nothing stale is run.
+CuPy keeps what it compiled between starts, named by a hash of the source and the options.  That hash does not
+see headers, so a hash of theirs is among the options: whatever changes, nothing stale is run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def kernel(source: str, function: str, **defines: int) -> Any:
 
 
 def options(defines: dict[str, int]) -> tuple[str, ...]:
-    """Return the options that every kernel is compiled with: no fused multiply-add, so that results equal the host's."""
+    """Return the options of every kernel: no fused multiply-add, so that results equal the host's."""
     headers = hashlib.sha256(b"".join(header.read_bytes() for header in sorted(KERNELS.glob("*.cuh"))))
     return (
         "-std=c++17",

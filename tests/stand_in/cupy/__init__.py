@@ -1,12 +1,10 @@
 """Stands in for CuPy where no GPU is: arrays in guarded host memory, kernels run by the emulator.
 
-It is strict.  Host and device arrays do not mix, every copy between them is recorded in :data:`transfers`, and what
-tripoint does not use is not there: a name is added after looking at how CuPy itself behaves.
+It is strict.  Host and device arrays do not mix, every copy between them is recorded in :data:`transfers`,
+and what tripoint does not use is not there: a name is added after looking at how CuPy itself behaves.
 """
 
 from __future__ import annotations
-
-import contextlib
 
 import numpy as _np
 from numpy import (
@@ -18,6 +16,7 @@ from numpy import (
     complexfloating,
     dtype,
     e,
+    finfo,
     float32,
     float64,
     floating,
@@ -50,7 +49,7 @@ from numpy import result_type as _result_type
 from cupy import cuda, fft, linalg
 from cupy._array import _operators, ndarray
 from cupy._array import unwrap as _unwrap
-from cupy._functions import (  # noqa: F401
+from cupy._functions import (
     arange,
     argsort,
     array,
@@ -62,11 +61,10 @@ from cupy._functions import (  # noqa: F401
     empty,
     empty_like,
     eye,
-    finfo,
+    frombuffer,
     full,
     full_like,
     get_array_module,
-    iinfo,
     lexsort,
     may_share_memory,
     memoize,
@@ -87,6 +85,7 @@ from cupy._memory import Transfer, bytes_by_caller, get_default_memory_pool, tra
 from emulator import order as emulator_order
 
 __version__ = "14.2.0"
+__stand_in__ = ("Transfer", "built", "bytes_by_caller", "emulator_order", "transfers")  # not CuPy's
 
 globals().update(_named)
 globals().update(_ufuncs)
@@ -103,11 +102,12 @@ def get_default_pinned_memory_pool():
     return cuda.PinnedMemoryPool()
 
 
-__all__ = [
-    name for name in globals() if not name.startswith("_") and name not in ("annotations", "contextlib")
-]
+__all__ = [name for name in globals() if not name.startswith("_") and name != "annotations"]
 
 
 def __getattr__(name: str):
-    message = f"the stand-in for CuPy has no {name!r}: if CuPy has it, look at its behaviour there and add it to tests/stand_in/cupy"
+    message = (
+        f"the stand-in for CuPy has no {name!r}: if CuPy has it, look at its behaviour there and add it to "
+        "tests/stand_in/cupy"
+    )
     raise AttributeError(message)

@@ -72,7 +72,7 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-class ndarray:  # noqa: N801
+class ndarray:
     """A device array.  It holds what tripoint uses of CuPy's; look at CuPy before adding to it."""
 
     __array_priority__ = 100
@@ -102,7 +102,7 @@ class ndarray:  # noqa: N801
     strides = property(lambda self: self._values.strides)
     flags = property(lambda self: self._values.flags)
     T = property(lambda self: wrap(self._values.T))
-    mT = property(lambda self: wrap(self._values.mT))  # noqa: N815
+    mT = property(lambda self: wrap(self._values.mT))
     real = property(lambda self: wrap(self._values.real))
     imag = property(lambda self: wrap(self._values.imag))
 
@@ -197,8 +197,8 @@ class ndarray:  # noqa: N801
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         message = (
-            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array "
-            "explicitly."
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy "
+            "array explicitly."
         )
         raise TypeError(message)
 
@@ -231,7 +231,10 @@ class ndarray:  # noqa: N801
         if not isinstance(value, ndarray) and not isinstance(value, SCALARS) and np.ndim(value):
             message = "non-scalar numpy.ndarray cannot be used for fill"
             raise ValueError(message)
-        self._values[_index(place)] = unwrap(value)
+        place, value = _index(place), unwrap(value)
+        self._values[place] = value
+        if _by_numbers(place):
+            _check_kept(self._values[place], value)
 
     # Methods that are functions of the same name.
     def _result(self, name: str, *values: Any, **options: Any) -> Any:
@@ -308,10 +311,10 @@ class ndarray:  # noqa: N801
     def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> ndarray:
         return self._result("cumsum", axis=axis, dtype=dtype, out=out)
 
-    def argsort(self, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> ndarray:
+    def argsort(self, axis: int | None = -1, kind: Any = None) -> ndarray:
         return wrap(np.argsort(self._values, axis=axis, kind="stable"))
 
-    def sort(self, axis: int = -1, kind: Any = None, *, stable: Any = None) -> None:
+    def sort(self, axis: int = -1, kind: Any = None) -> None:
         self._values.sort(axis=axis, kind="stable")
 
     def nonzero(self) -> tuple[ndarray, ...]:
@@ -320,7 +323,7 @@ class ndarray:  # noqa: N801
     def take(self, indices: Any, axis: Any = None, out: Any = None) -> ndarray:
         return wrap(np.take(self._values, unwrap(indices), axis=axis, mode="wrap"))
 
-    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> ndarray:  # noqa: A002
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> ndarray:
         return self._result("clip", min, max, out=out)
 
     def round(self, decimals: int = 0, out: Any = None) -> ndarray:
@@ -338,34 +341,43 @@ def _index(place: Any) -> Any:
         return tuple(map(_index, place))
     if isinstance(place, ndarray):
         return place._values
-    if isinstance(place, np.ndarray) and place.ndim:
-        message = f"Unsupported type {type(place)}"
-        raise TypeError(message)
+    if isinstance(place, np.ndarray | list):  # CuPy copies them to the device
+        place = np.asarray(place, dtype=None if len(place) else np.int32)
+        record("to_device", place.nbytes)
     return place
+
+
+def _by_numbers(place: Any) -> bool:
+    """Return whether an index holds arrays of places, which can name one more than once."""
+    parts = place if isinstance(place, tuple) else (place,)
+    return any(isinstance(part, np.ndarray) and part.ndim and part.dtype.kind != "b" for part in parts)
+
+
+def _check_kept(kept: np.ndarray, value: Any) -> None:
+    """Refuse what CuPy leaves to chance: different values for one element."""
+    wanted = np.broadcast_to(np.asarray(value).astype(kept.dtype), kept.shape)
+    if not np.array_equal(kept, wanted, equal_nan=kept.dtype.kind in "fc"):
+        message = "an index occurs more than once, with different values: which stays depends on scheduling"
+        raise ValueError(message)
 
 
 def _operators() -> None:
     """Give arrays Python's operators, which CuPy maps to its ufuncs."""
     import cupy
 
-    names = {
-        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
-        "mod": "remainder", "pow": "power", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
-        "lshift": "left_shift", "rshift": "right_shift",
+    arithmetic = {
+        "add": cupy.add, "sub": cupy.subtract, "mul": cupy.multiply, "truediv": cupy.true_divide,
+        "floordiv": cupy.floor_divide, "mod": cupy.remainder, "pow": cupy.power, "and": cupy.bitwise_and,
+        "or": cupy.bitwise_or, "xor": cupy.bitwise_xor, "lshift": cupy.left_shift, "rshift": cupy.right_shift,
     }  # fmt: skip
-    for name, ufunc in names.items():
-        function = getattr(cupy, ufunc)
-        setattr(ndarray, f"__{name}__", lambda a, b, f=function: _binary(f, a, b))
-        setattr(ndarray, f"__r{name}__", lambda a, b, f=function: _binary(f, b, a))
-        setattr(ndarray, f"__i{name}__", lambda a, b, f=function: f(a, b, out=a))
-    for name, ufunc in {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
-                        "ne": "not_equal"}.items():  # fmt: skip
-        function = getattr(cupy, ufunc)
-        setattr(ndarray, f"__{name}__", lambda a, b, f=function: _binary(f, a, b))
-    for name, ufunc in {"neg": "negative", "invert": "invert", "abs": "absolute"}.items():
-        setattr(ndarray, f"__{name}__", lambda a, f=getattr(cupy, ufunc): f(a))
-    ndarray.__matmul__ = lambda a, b: cupy.matmul(a, b)
-
-
-def _binary(function: Any, a: Any, b: Any) -> Any:
-    return function(a, b)
+    comparisons = {
+        "lt": cupy.less, "le": cupy.less_equal, "gt": cupy.greater, "ge": cupy.greater_equal, "eq": cupy.equal,
+        "ne": cupy.not_equal,
+    }  # fmt: skip
+    for name, ufunc in {**arithmetic, **comparisons}.items():
+        setattr(ndarray, f"__{name}__", lambda a, b, f=ufunc: f(a, b))
+    for name, ufunc in arithmetic.items():
+        setattr(ndarray, f"__r{name}__", lambda a, b, f=ufunc: f(b, a))
+        setattr(ndarray, f"__i{name}__", lambda a, b, f=ufunc: f(a, b, out=a))
+    for name, ufunc in {"neg": cupy.negative, "invert": cupy.invert, "abs": cupy.absolute}.items():
+        setattr(ndarray, f"__{name}__", lambda a, f=ufunc: f(a))

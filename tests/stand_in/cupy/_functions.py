@@ -1,7 +1,7 @@
 """CuPy's functions that tripoint uses, each with CuPy's own parameters, computed by NumPy.
 
-A name is added by its parameters as CuPy has them; where the two libraries differ, the difference is written out
-below.  Results live on the device, also those of reductions: an array of no dimension.
+A name is added by its parameters as CuPy has them; where the two libraries differ, the difference is written
+out below.  Results live on the device, also those of reductions: an array of no dimension.
 """
 
 from __future__ import annotations
@@ -16,7 +16,74 @@ import numpy as np
 from cupy._array import ndarray, unwrap, wrap
 from cupy._memory import record
 
-UFUNCS = ["abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and", "bitwise_or", "bitwise_xor", "cbrt", "ceil", "conj", "cos", "cosh", "divide", "equal", "exp", "expm1", "floor", "floor_divide", "fmax", "fmin", "greater", "greater_equal", "hypot", "invert", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod", "multiply", "negative", "not_equal", "power", "reciprocal", "remainder", "right_shift", "rint", "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide", "trunc"]
+UFUNCS = [
+    "abs",
+    "absolute",
+    "add",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "cbrt",
+    "ceil",
+    "conj",
+    "cos",
+    "cosh",
+    "divide",
+    "equal",
+    "exp",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "invert",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "left_shift",
+    "less",
+    "less_equal",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "mod",
+    "multiply",
+    "negative",
+    "not_equal",
+    "power",
+    "reciprocal",
+    "remainder",
+    "right_shift",
+    "rint",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "subtract",
+    "tan",
+    "tanh",
+    "true_divide",
+    "trunc",
+]
 
 SIGNATURES = {
     "all": "a, axis=None, out=None, keepdims=False",
@@ -44,7 +111,6 @@ SIGNATURES = {
     "flip": "a, axis=None",
     "isin": "element, test_elements, assume_unique=False, invert=False",
     "linspace": "start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0",
-    "matmul": "x1, x2, out=None",
     "max": "a, axis=None, out=None, keepdims=False",
     "mean": "a, axis=None, dtype=None, out=None, keepdims=False",
     "median": "a, axis=None, out=None, overwrite_input=False, keepdims=False",
@@ -76,17 +142,17 @@ SIGNATURES = {
     "tensordot": "a, b, axes=2",
     "tile": "A, reps",
     "transpose": "a, axes=None",
-    "unique": "ar, return_index=False, return_inverse=False, return_counts=False, axis=None, *, equal_nan=True",
+    "unique": "ar, return_index=False, return_inverse=False, return_counts=False, axis=None, *, "
+    "equal_nan=True",
     "unravel_index": "indices, dims, order='C'",
     "var": "a, axis=None, dtype=None, out=None, ddof=0, keepdims=False",
     "vdot": "a, b",
-    "vecdot": "x1, x2, /, *, axis=-1",
     "vstack": "tup, *, dtype=None, casting='same_kind'",
     "hstack": "tup, *, dtype=None, casting='same_kind'",
 }
 
 
-class ufunc:  # noqa: N801
+class ufunc:
     """A function of elements."""
 
     def __init__(self, name: str) -> None:
@@ -195,11 +261,11 @@ def _flat(values: Any) -> Any:
 # ------------------------------------------------------------------------------------------- creation
 
 
-def empty(shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None) -> ndarray:
+def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
     return ndarray(shape, dtype, order=order)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> ndarray:
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> ndarray:
     if isinstance(fill_value, ndarray):
         dtype = dtype or fill_value.dtype
     array = ndarray(shape, dtype or np.asarray(fill_value).dtype, order=order)
@@ -207,12 +273,12 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, de
     return array
 
 
-def zeros(shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None) -> ndarray:
-    return full(shape, 0, dtype, order)
+def zeros(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
+    return full(shape, 0, float if dtype is None else dtype, order)
 
 
-def ones(shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None) -> ndarray:
-    return full(shape, 1, dtype, order)
+def ones(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
+    return full(shape, 1, float if dtype is None else dtype, order)
 
 
 def _like(a: ndarray, dtype: Any, order: str, shape: Any) -> tuple[Any, Any, str]:
@@ -230,8 +296,6 @@ def empty_like(
     order: str = "K",
     subok: Any = None,
     shape: Any = None,
-    *,
-    device: Any = None,
 ) -> ndarray:
     return empty(*_like(prototype, dtype, order, shape))
 
@@ -242,8 +306,6 @@ def zeros_like(
     order: str = "K",
     subok: Any = None,
     shape: Any = None,
-    *,
-    device: Any = None,
 ) -> ndarray:
     return zeros(*_like(a, dtype, order, shape))
 
@@ -254,8 +316,6 @@ def ones_like(
     order: str = "K",
     subok: Any = None,
     shape: Any = None,
-    *,
-    device: Any = None,
 ) -> ndarray:
     return ones(*_like(a, dtype, order, shape))
 
@@ -267,23 +327,19 @@ def full_like(
     order: str = "K",
     subok: Any = None,
     shape: Any = None,
-    *,
-    device: Any = None,
 ) -> ndarray:
     shape, dtype, order = _like(a, dtype, order, shape)
     return full(shape, fill_value, dtype, order)
 
 
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, *, device: Any = None) -> ndarray:
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> ndarray:
     values = (
         np.arange(start, dtype=dtype) if stop is None and step == 1 else np.arange(start, stop, step, dtype)
     )
     return wrap(values)
 
 
-def eye(
-    N: int, M: Any = None, k: int = 0, dtype: Any = float, order: str = "C", *, device: Any = None
-) -> ndarray:
+def eye(N: int, M: Any = None, k: int = 0, dtype: Any = float, order: str = "C") -> ndarray:
     return wrap(np.eye(N, M, k, dtype, order))
 
 
@@ -296,7 +352,6 @@ def array(
     ndmin: int = 0,
     *,
     blocking: bool = False,
-    device: Any = None,
 ) -> ndarray:
     """Return a new device array; what comes from the host is counted as a transfer."""
     if isinstance(obj, ndarray):
@@ -325,7 +380,6 @@ def asarray(
     order: str | None = None,
     *,
     blocking: bool = False,
-    device: Any = None,
     copy: Any = None,
 ) -> ndarray:
     return array(a, dtype, bool(copy), order or "K")
@@ -341,6 +395,10 @@ def asnumpy(
     if isinstance(a, ndarray):
         return a.get(stream, order, out)
     return np.asarray(a)
+
+
+def frombuffer(*args: Any, **kwargs: Any) -> ndarray:
+    return asarray(np.frombuffer(*args, **kwargs))
 
 
 def copyto(dst: ndarray, src: Any, casting: str = "same_kind", where: Any = None) -> None:
@@ -397,14 +455,6 @@ def bincount(x: ndarray, weights: Any = None, minlength: Any = None) -> ndarray:
         message = f"Unsupported type {type(x)}"
         raise TypeError(message)
     return wrap(np.bincount(x._values, minlength=minlength or 0))
-
-
-def iinfo(dtype: Any) -> np.iinfo:
-    return np.iinfo(dtype)
-
-
-def finfo(dtype: Any) -> np.finfo:
-    return np.finfo(dtype)
 
 
 def memoize(for_each_device: bool = False) -> Callable[[Any], Any]:

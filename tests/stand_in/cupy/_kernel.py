@@ -11,7 +11,6 @@ from cupy._array import ndarray
 from cupy._memory import live_blocks
 from emulator import CompileError, EmulatorError, Module
 
-
 built: set[tuple[str, tuple[str, ...]]] = set()  # names and options of the sources that were
 
 
@@ -92,8 +91,8 @@ class RawKernel:
         for allocation in live_blocks():
             if not allocation.intact():
                 message = (
-                    f"kernel {self.name!r} of {self._module.name} wrote beside an array of {allocation.memory.nbytes} "
-                    f"bytes that {allocation.caller} allocated"
+                    f"kernel {self.name!r} of {self._module.name} wrote beside an array of "
+                    f"{allocation.memory.nbytes} bytes that {allocation.caller} allocated"
                 )
                 raise EmulatorError(message)
 

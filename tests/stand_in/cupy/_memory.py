@@ -1,4 +1,4 @@
-"""Device memory: host memory between guards, counted as CuPy's pool counts it, and the transfers to and from it."""
+"""Device memory: host memory between guards, counted as CuPy's pool counts it; transfers to and from it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class OutOfMemoryError(MemoryError):
 
     def __init__(self, size: int, total: int, limit: int = 0) -> None:
         super().__init__(
-            f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes, limit set to: {limit:,} bytes)."
+            f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes, "
+            f"limit set to: {limit:,} bytes)."
         )
 
 

@@ -5,16 +5,35 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from cupy._memory import MemoryHook, MemoryPool, OutOfMemoryError, get_default_memory_pool
+from cupy._memory import MemoryHook, MemoryPool, get_default_memory_pool
 from cupy.cuda import compiler, device, driver, memory, runtime
 from cupy.cuda.device import Device
 
-__all__ = ["Device", "Event", "MemoryHook", "MemoryPool", "OutOfMemoryError", "Stream", "compiler", "device", "driver", "get_allocator", "get_current_stream",
-           "get_elapsed_time", "is_available", "memory", "runtime", "set_allocator"]  # fmt: skip
+__all__ = [
+    "Device",
+    "Event",
+    "MemoryHook",
+    "MemoryPool",
+    "Stream",
+    "alloc_pinned_memory",
+    "compiler",
+    "device",
+    "driver",
+    "get_allocator",
+    "get_current_stream",
+    "get_elapsed_time",
+    "is_available",
+    "memory",
+    "runtime",
+    "set_allocator",
+]
 
 
 def is_available() -> bool:
-    return runtime.getDeviceCount() > 0
+    try:
+        return runtime.getDeviceCount() > 0
+    except runtime.CUDARuntimeError:
+        return False
 
 
 def get_allocator() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class CompileException(Exception):  # noqa: N818
+class CompileException(Exception):
     def __init__(
         self, msg: str, source: str, name: str, options: tuple[str, ...], backend: str = "nvrtc"
     ) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cupy._memory import DEVICE_BYTES, get_default_memory_pool
+from cupy._memory import DEVICE_BYTES as _BYTES
+from cupy._memory import get_default_memory_pool as _pool
 
 
 class Device:
@@ -41,4 +42,4 @@ class Device:
 
     @property
     def mem_info(self) -> tuple[int, int]:
-        return DEVICE_BYTES - get_default_memory_pool().total_bytes(), DEVICE_BYTES
+        return _BYTES - _pool().total_bytes(), _BYTES

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cupy._memory import DEVICE_BYTES, get_default_memory_pool
+from cupy._memory import DEVICE_BYTES as _BYTES
+from cupy._memory import get_default_memory_pool as _pool
+
+__stand_in__ = ("switch_on",)  # not CuPy's
 
 _devices = 0
 
@@ -35,13 +38,13 @@ def deviceSynchronize() -> None: ...
 
 
 def memGetInfo() -> tuple[int, int]:
-    return DEVICE_BYTES - get_default_memory_pool().total_bytes(), DEVICE_BYTES
+    return _BYTES - _pool().total_bytes(), _BYTES
 
 
 def getDeviceProperties(device: int) -> dict[str, Any]:
     return {
         "name": b"CUDA emulated on the processor",
-        "totalGlobalMem": DEVICE_BYTES,
+        "totalGlobalMem": _BYTES,
         "multiProcessorCount": 132,
         "major": 9,
         "minor": 0,

@@ -9,7 +9,7 @@ from cupy._array import unwrap, wrap
 __all__ = ["lstsq", "norm"]
 
 
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     return wrap(np.asarray(np.linalg.norm(unwrap(x), ord, axis, keepdims)))
 
 
