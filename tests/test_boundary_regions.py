@@ -1,6 +1,8 @@
 """Contacts of region pairs and junctions of region triples."""
 
 from collections import defaultdict
+from contextlib import nullcontext
+from dataclasses import fields
 from itertools import pairwise, product
 
 import cc3d
@@ -13,8 +15,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from strategies import partitions
+from tripoint import _cpu, _cuda
 from tripoint._cpu.boundary import pairs as on_host
-from tripoint.boundary import contacts, count_contacts, count_junctions, junction_edges, junctions
+from tripoint.boundary import (
+    ContactTable,
+    contacts,
+    count_contacts,
+    count_junctions,
+    junction_edges,
+    junctions,
+)
 from tripoint.boundary.crofton import DIRECTIONS, area, factors
 from tripoint.boundary.length import JunctionEdges
 from tripoint.errors import InputError
@@ -62,6 +72,17 @@ def brute_contacts(regions, spacing, distance=None, phases=None):
             surface[region] += area(counts, spacing)
     table = pd.DataFrame(rows, columns=list(CONTACT_TYPES)).astype(CONTACT_TYPES)
     return table, surface
+
+
+def put_edges(backend, edges):
+    """Return edges whose columns live on a backend."""
+    return JunctionEdges(*(backend.put(getattr(edges, column.name)) for column in fields(edges)))
+
+
+def junctions_on(backend, regions, phases, edges, spacing, triples):
+    """Return the junctions that a backend finds, on the host."""
+    volumes = backend.put(regions), backend.put(phases)
+    return backend.get(junctions(*volumes, put_edges(backend, edges), spacing, triples))
 
 
 def brute_edges(phases, triples, status=None):
@@ -138,6 +159,18 @@ def blobs(shape, n, seed=0):
     return regions, phase_of[regions]
 
 
+def contacts_on(backend, regions, spacing=(1.0, 1.0, 1.0), *, distance=None, phases=None, areas=True):
+    """Return the contacts that a backend finds, on the host."""
+    regions, distance, phases = (backend.put(volume) for volume in (regions, distance, phases))
+    found = contacts(regions, spacing, distance=distance, phases=phases, areas=areas)
+    return ContactTable(backend.get(found.table), backend.get(found.surface_area))
+
+
+def pairs_on(backend):
+    """Return the module that counts pairs on a backend."""
+    return _cpu.boundary.pairs if backend.name == "cpu" else _cuda.boundary.pairs
+
+
 def volumes(most=4, side=6):
     """Small random volumes of region ids."""
     return hnp.arrays(
@@ -145,25 +178,25 @@ def volumes(most=4, side=6):
     )
 
 
-@given(volumes(), st.tuples(*[st.floats(0.1, 10)] * 3))
+@given(regions=volumes(), spacing=st.tuples(*[st.floats(0.1, 10)] * 3))
 @settings(max_examples=60, deadline=None)
-def test_contacts_of_any_volume_match_loops_over_voxels(regions, spacing):
+def test_contacts_of_any_volume_match_loops_over_voxels(backend, regions, spacing):
     rng = np.random.default_rng(0)
     distance = rng.uniform(0.5, 3, regions.shape).astype(np.float32)
     phases = (regions % 2).astype(np.uint8)
-    found = contacts(regions, spacing, distance=distance, phases=phases)
+    found = contacts_on(backend, regions, spacing, distance=distance, phases=phases)
     table, surface = brute_contacts(regions, spacing, distance, phases)
     pd.testing.assert_frame_equal(found.table, table, rtol=1e-12)
     np.testing.assert_allclose(found.surface_area, surface, rtol=1e-12)
-    plain = contacts(regions, spacing, distance=distance).table.neck_radius
+    plain = contacts_on(backend, regions, spacing, distance=distance).table.neck_radius
     np.testing.assert_allclose(plain, brute_contacts(regions, spacing, distance)[0].neck_radius, rtol=1e-12)
 
 
-def test_contacts_of_many_regions_match_loops_over_voxels():
-    """More pairs than the table holds at first, and rows longer than a tile."""
+def test_contacts_of_many_regions_match_loops_over_voxels(backend):
+    """More pairs than the tables hold at first, and rows longer than a tile."""
     rng = np.random.default_rng(1)
     regions = rng.integers(0, 300, (9, 140, 4)).astype(np.int32)
-    found = contacts(regions, (2, 1, 0.5))
+    found = contacts_on(backend, regions, (2, 1, 0.5))
     table, surface = brute_contacts(regions, (2, 1, 0.5))
     assert len(table) > 4096
     pd.testing.assert_frame_equal(found.table, table, rtol=1e-12)
@@ -171,22 +204,22 @@ def test_contacts_of_many_regions_match_loops_over_voxels():
 
 
 @pytest.mark.parametrize("shape", [(20, 30, 40), (40, 9, 70), (2, 100, 3), (1, 5, 7)])
-def test_faces_match_cc3d(shape):
+def test_faces_match_cc3d(backend, shape):
     regions, _ = blobs(shape, 40)
-    table = contacts(regions, areas=False).table
+    table = contacts_on(backend, regions, areas=False).table
     expected = cc3d.contacts(regions, connectivity=6, surface_area=False)
     found = dict(zip(zip(table.source, table.target, strict=True), table.faces, strict=True))
     assert found == {tuple(sorted(pair)): count for pair, count in expected.items()}
     assert list(table.columns) == [c for c in CONTACT_TYPES if c not in ("area", "neck_radius")]
-    full = contacts(regions).table
+    full = contacts_on(backend, regions).table
     pd.testing.assert_frame_equal(table, full[table.columns])
 
 
-def test_a_sphere_has_the_area_of_a_sphere():
+def test_a_sphere_has_the_area_of_a_sphere(backend):
     for radius, spacing in ((10, (1, 1, 1)), (14, (0.4, 0.4, 0.4))):
         z, y, x = np.indices((2 * radius + 7,) * 3) - (radius + 3.2)
         regions = np.where(z**2 + y**2 + x**2 <= radius**2, 2, 1).astype(np.int32)
-        found = contacts(regions, spacing)
+        found = contacts_on(backend, regions, spacing)
         expected = 4 * np.pi * (radius * spacing[0]) ** 2
         assert found.table.area[0] == pytest.approx(expected, rel=0.015)
         assert found.table.neck_radius[0] == pytest.approx(2 * radius * spacing[0], rel=0.01)
@@ -195,7 +228,7 @@ def test_a_sphere_has_the_area_of_a_sphere():
         np.testing.assert_allclose(centre.astype(float), (radius + 3.7) * spacing[0], atol=0.05 * spacing[0])
 
 
-def test_two_overlapping_spheres_have_the_neck_between_them():
+def test_two_overlapping_spheres_have_the_neck_between_them(backend):
     """Distances of two spheres of radius 10 whose centres are 12 apart: the neck's radius is 8."""
     z, y, x = np.indices((26, 26, 40)) - 12.5
     inside = np.minimum(z**2 + y**2 + x**2, z**2 + y**2 + (x - 12) ** 2) <= 100
@@ -204,55 +237,150 @@ def test_two_overlapping_spheres_have_the_neck_between_them():
 
     distance = edt.edt(inside.astype(np.uint8), black_border=False).astype(np.float32)
     distance = np.where(inside, distance, 1).astype(np.float32)
-    table = contacts(regions, distance=distance, phases=inside.astype(np.uint8)).table.set_index(
-        ["source", "target"]
-    )
+    found = contacts_on(backend, regions, distance=distance, phases=inside.astype(np.uint8))
+    table = found.table.set_index(["source", "target"])
     assert table.neck_radius[1, 2] == pytest.approx(8, abs=0.7)
     assert table.neck_radius[1, 3] == pytest.approx(np.sqrt(table.area[1, 3] / np.pi))
 
 
-def test_surface_towards_no_region_counts_but_is_no_contact():
+def test_surface_towards_no_region_counts_but_is_no_contact(backend):
     regions = np.zeros((5, 5, 5), np.int32)
     regions[1:4, 1:4, 1:4] = 1
-    found = contacts(regions)
+    found = contacts_on(backend, regions)
     assert found.table.empty
     assert found.surface_area[1] == found.surface_area[0] > 0
     diagonal = np.zeros((2, 2, 2), np.int32)
     diagonal[0, 0, 0], diagonal[1, 1, 1] = 1, 2
-    found = contacts(diagonal, (1, 2, 3))
+    found = contacts_on(backend, diagonal, (1, 2, 3))
     assert found.table.empty
     _, surface = brute_contacts(diagonal, (1, 2, 3))
     np.testing.assert_allclose(found.surface_area, surface)
 
 
 @pytest.mark.parametrize("region", [0, 7])
-def test_one_region_has_no_contacts_but_all_columns(region):
-    found = contacts(np.full((3, 4, 5), region, np.int32))
+def test_one_region_has_no_contacts_but_all_columns(backend, region):
+    found = contacts_on(backend, np.full((3, 4, 5), region, np.int32))
     assert found.table.dtypes.astype(str).to_dict() == CONTACT_TYPES
     assert found.table.empty
     np.testing.assert_array_equal(found.surface_area, np.zeros(region + 1))
 
 
-@given(volumes(), st.data())
+@given(regions=volumes(), data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_boxes_that_partition_a_volume_merge_to_the_whole(regions, data):
+def test_boxes_that_partition_a_volume_merge_to_the_whole(backend, regions, data):
+    side = pairs_on(backend)
     cuts = [sorted({0, n, data.draw(st.integers(0, n))}) for n in regions.shape]
     boxes = product(*(pairwise(cut) for cut in cuts))
     distance = np.random.default_rng(0).uniform(1, 2, regions.shape).astype(np.float32)
-    parts = data.draw(st.permutations([on_host.count(regions, distance, box=box) for box in boxes]))
-    n, weights = regions.max(), factors((1, 1, 1))
-    assert_same_pairs(on_host.merge(parts, n, weights), on_host.contacts(regions, n, weights, distance))
+    volume, radii = backend.put(regions), backend.put(distance)
+    parts = data.draw(st.permutations([side.count(volume, radii, box=box) for box in boxes]))
+    n, weights = int(regions.max()), factors((1, 1, 1))
+    found = backend.get(side.merge(parts, n, weights))
+    assert_same_pairs(found, on_host.contacts(regions, n, weights, distance))
 
 
-def test_slabs_read_alone_with_a_halo_merge_to_the_whole():
+def test_slabs_read_alone_with_a_halo_merge_to_the_whole(backend):
     regions, _ = blobs((21, 16, 18), 30)
-    parts = []
+    side, parts = pairs_on(backend), []
     for start in range(0, 21, 6):
-        slab = np.ascontiguousarray(regions[start : start + 7])  # six slices and the next one
+        slab = backend.put(np.ascontiguousarray(regions[start : start + 7]))  # six slices and the next one
         box = ((0, min(6, 21 - start)), (0, 16), (0, 18))
-        parts.append(on_host.count(slab, box=box, origin=(start, 0, 0)))
+        parts.append(side.count(slab, box=box, origin=(start, 0, 0)))
     weights = factors((1, 1, 1))
-    assert_same_pairs(on_host.merge(parts, 30, weights), on_host.contacts(regions, 30, weights))
+    found = backend.get(side.merge(parts, 30, weights))
+    assert_same_pairs(found, on_host.contacts(regions, 30, weights))
+
+
+# Around the tiles of the GPU's kernel, 64 x 16 x 32 voxels.
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (1, 1, 33), (3, 5, 7), (65, 2, 3), (2, 17, 64), (64, 16, 32), (66, 3, 65)]
+)
+def test_both_sides_count_the_same(backend, shape):
+    rng = np.random.default_rng(sum(shape))
+    side, weights = pairs_on(backend), factors((1, 2, 0.5))
+    distance = rng.uniform(0.5, 3, shape).astype(np.float32)
+    for most in (1, 2, 30):
+        regions = rng.integers(0, most + 1, shape).astype(np.int32)
+        phases = (regions % 3).astype(np.uint8)
+        for volumes in ((regions, distance, phases), (regions, distance), (regions, None, None, False)):
+            for origin in ((0, 0, 0), (5_000_000_000, 70, 3_000_000_000)):
+                there = [backend.put(volume) for volume in volumes]
+                found = side.merge([side.count(*there, origin=origin)], most, weights)
+                expected = on_host.merge([on_host.count(*volumes, origin=origin)], most, weights)
+                assert_same_pairs(backend.get(found), expected)
+
+
+@pytest.mark.slow
+def test_both_sides_count_the_same_in_a_large_volume(large_backend):
+    if large_backend.name == "cpu":
+        pytest.skip("what the other side is compared with")
+    regions, phases = nearest_seeds((200, 230, 250), 20_000)
+    distance = np.random.default_rng(0).uniform(0.5, 3, regions.shape).astype(np.float32)
+    found = contacts_on(large_backend, regions, (1, 2, 0.5), distance=distance, phases=phases)
+    expected = contacts(regions, (1, 2, 0.5), distance=distance, phases=phases)
+    pd.testing.assert_frame_equal(found.table, expected.table, check_exact=True)
+    np.testing.assert_allclose(found.surface_area, expected.surface_area, rtol=1e-12)
+
+
+def nearest_seeds(shape, n):
+    """As blobs, for many regions."""
+    from scipy.spatial import KDTree
+
+    rng = np.random.default_rng(0)
+    places = np.stack(np.indices(shape, dtype=np.float32), axis=-1)
+    nearest = KDTree(rng.uniform(0, shape, (n, 3))).query(places, workers=-1)[1]
+    phase_of = np.concatenate([[0], rng.integers(0, 4, n)]).astype(np.uint8)
+    regions = nearest.astype(np.int32) + 1
+    return regions, phase_of[regions]
+
+
+@pytest.mark.parametrize("room", [1, 500, 20_000])
+def test_no_room_for_rows_changes_the_result(backend, room, monkeypatch):
+    """The GPU counts slab by slab into a list: of too many rows for any slab, for the first, and of few."""
+    if backend.name == "cpu":
+        pytest.skip("the host has no such list")
+    side = pairs_on(backend)
+    regions = np.random.default_rng(3).integers(0, 50, (70, 9, 20)).astype(np.int32)
+    expected = on_host.contacts(regions, 49, factors((1, 1, 1)))
+    monkeypatch.setattr(side, "LEAST_ROOM", room)
+    monkeypatch.setattr(side, "VOXELS_PER_ROW", regions.size)
+    counts = side.count(backend.put(regions))
+    assert_same_pairs(backend.get(side.merge([counts], 49, factors((1, 1, 1)))), expected)
+
+
+def test_no_order_of_threads_changes_a_contact(backend):
+    regions, phases = blobs((20, 18, 34), 200)
+    distance = np.random.default_rng(0).uniform(0.5, 3, regions.shape).astype(np.float32)
+    expected = contacts_on(backend, regions, 0.3, distance=distance, phases=phases)
+    for again in range(2):
+        order = nullcontext()
+        if again and backend.emulated:
+            import cupy
+
+            order = cupy.emulator_order("reverse")
+        with order:
+            found = contacts_on(backend, regions, 0.3, distance=distance, phases=phases)
+        pd.testing.assert_frame_equal(found.table, expected.table, check_exact=True)
+        np.testing.assert_array_equal(found.surface_area, expected.surface_area)
+
+
+def test_memory_of_contacts_is_what_the_docstring_says(backend):
+    if backend.name == "cpu":
+        pytest.skip("what the host takes is measured by the benchmark")
+    from tripoint._cuda.memory import Gauge
+
+    regions = backend.put(nearest_seeds((70, 80, 90), 600)[0])
+    side = pairs_on(backend)
+    with Gauge() as gauge:
+        before = gauge.peak_bytes
+        counts = side.count(regions)
+    list_of_rows = max(regions.size, 160 * side.LEAST_ROOM)
+    assert gauge.peak_bytes - before <= list_of_rows + 2 * 88 * len(counts.keys)
+    with Gauge() as gauge:
+        before = gauge.peak_bytes
+        found = side.merge([counts], 600, factors((1, 1, 1)))
+    pairs = len(counts.keys), len(found["source"])
+    assert gauge.peak_bytes - before <= 48 * pairs[0] + 68 * pairs[1] + 130 * 601
 
 
 def with_halo(box, shape, halo):
@@ -262,33 +390,35 @@ def with_halo(box, shape, halo):
     return tuple(slice(*pair) for pair in ends), within, [first for first, _ in ends]
 
 
-@given(volumes(most=5), st.data(), st.booleans())
+@given(regions=volumes(most=5), data=st.data(), areas=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_contacts_of_blocks_add_up_to_those_of_the_whole(regions, data, areas):
+def test_contacts_of_blocks_add_up_to_those_of_the_whole(backend, regions, data, areas):
     rng = np.random.default_rng(0)
     distance = rng.uniform(1, 2, regions.shape).astype(np.float32) if areas else None
     phases = (regions % 2).astype(np.uint8)
-    expected = contacts(regions, (1, 2, 0.5), distance=distance, phases=phases, areas=areas)
+    expected = contacts_on(backend, regions, (1, 2, 0.5), distance=distance, phases=phases, areas=areas)
     parts = []
     for box in data.draw(partitions(regions.shape)):
         block, within, origin = with_halo(box, regions.shape, 1)
-        near = distance[block].copy() if areas else None
-        parts.append(count_contacts(regions[block].copy(), distance=near, phases=phases[block].copy(),
-                                    areas=areas, within=within, origin=origin))  # fmt: skip
+        near = backend.put(distance[block].copy()) if areas else None
+        own, kind = backend.put(regions[block].copy()), backend.put(phases[block].copy())
+        parts.append(
+            count_contacts(own, distance=near, phases=kind, areas=areas, within=within, origin=origin)
+        )
     whole = sum(parts[1:], start=parts[0])
     assert whole.boxes == (tuple((0, n) for n in regions.shape),)
     found = whole.table((1, 2, 0.5))
-    pd.testing.assert_frame_equal(found.table, expected.table, check_exact=True)
-    np.testing.assert_array_equal(found.surface_area, expected.surface_area)
+    pd.testing.assert_frame_equal(backend.get(found.table), expected.table, check_exact=True)
+    np.testing.assert_array_equal(backend.get(found.surface_area), expected.surface_area)
 
 
-@given(volumes(most=6), st.data(), st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_junctions_of_blocks_add_up_to_those_of_the_whole(regions, data, told):
+@given(regions=volumes(most=6), data=st.data(), told=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_junctions_of_blocks_add_up_to_those_of_the_whole(backend, regions, data, told):
     phases = np.array([9, 0, 1, 2, 3, 1, 2], np.uint8)[regions]
     triples = [(0, 1, 2), (2, 1, 3), (0, 9, 1)]
     edges = brute_edges(phases, triples, status=told or None)
-    expected = junctions(regions, phases, edges, (1, 2, 0.5), triples)
+    expected = junctions_on(backend, regions, phases, edges, (1, 2, 0.5), triples)
     parts = []
     for box in data.draw(partitions(regions.shape)):
         block, within, origin = with_halo(box, regions.shape, 1)
@@ -298,15 +428,15 @@ def test_junctions_of_blocks_add_up_to_those_of_the_whole(regions, data, told):
         index = np.ravel_multi_index(moved, regions[block].shape).astype(np.int64)
         columns = (getattr(edges, name)[here] for name in ("axis", "triple", "status", "own_length"))
         own = JunctionEdges(index, *columns, edges.edge_length[here])
-        parts.append(count_junctions(regions[block].copy(), phases[block].copy(), own, triples,
-                                     within=within, origin=origin))  # fmt: skip
-    whole = sum(parts[1:], start=parts[0])
-    pd.testing.assert_frame_equal(whole.table((1, 2, 0.5)), expected, rtol=1e-9, atol=1e-12)
+        alone = backend.put(regions[block].copy()), backend.put(phases[block].copy()), put_edges(backend, own)
+        parts.append(count_junctions(*alone, triples, within=within, origin=origin))
+    whole = backend.get(sum(parts[1:], start=parts[0]).table((1, 2, 0.5)))
+    pd.testing.assert_frame_equal(whole, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_junctions_of_slabs_that_list_their_own_edges():
+def test_junctions_of_slabs_that_list_their_own_edges(backend):
     """With a halo as wide as lengths look, the lengths are those of the whole."""
-    regions, phases = blobs((60, 20, 22), 120, seed=3)
+    regions, phases = (backend.put(volume) for volume in blobs((60, 20, 22), 120, seed=3))
     triples = [(0, 1, 2)]
     expected = junctions(regions, phases, junction_edges(phases, (1, 1, 1), triples), (1, 1, 1), triples)
     parts = []
@@ -315,9 +445,9 @@ def test_junctions_of_slabs_that_list_their_own_edges():
         edges = junction_edges(phases[block], (1, 1, 1), triples)
         parts.append(count_junctions(regions[block], phases[block], edges, triples,
                                      within=within, origin=origin))  # fmt: skip
-    found = (parts[2] + (parts[0] + parts[1])).table()
+    found = backend.get((parts[2] + (parts[0] + parts[1])).table())
     assert len(found) > 50
-    pd.testing.assert_frame_equal(found, expected, rtol=1e-6)
+    pd.testing.assert_frame_equal(found, backend.get(expected), rtol=1e-6)
 
 
 def test_counts_that_cannot_be_added_are_explained():
@@ -337,6 +467,16 @@ def test_counts_that_cannot_be_added_are_explained():
         )
 
 
+def test_counts_of_two_sides_cannot_be_added(backend):
+    if backend.name == "cpu":
+        pytest.skip("one side alone")
+    regions, _ = blobs((8, 6, 6), 20)
+    here = count_contacts(regions, within=((0, 4), (0, 6), (0, 6)))
+    there = count_contacts(backend.put(regions), within=((4, 8), (0, 6), (0, 6)))
+    with pytest.raises(InputError, match="host and on the GPU"):
+        here + there
+
+
 def test_threads_do_not_change_the_result():
     regions, _ = blobs((40, 16, 18), 60)
     whole = on_host.contacts(regions, 60, factors((1, 1, 1)))
@@ -349,21 +489,31 @@ def test_threads_do_not_change_the_result():
 
 
 def assert_same_pairs(found, expected):
+    """Integers and areas of pairs are equal; surfaces of regions are sums of those in some order or other."""
     for name, column in expected.items():
-        np.testing.assert_array_equal(found[name], column, err_msg=name)
+        assert found[name].dtype == column.dtype
+        np.testing.assert_allclose(
+            found[name], column, rtol=1e-12 if name == "surface_area" else 0, err_msg=name
+        )
+
+
+@given(regions=volumes(most=5), order=st.permutations([1, 2, 3, 4, 5]))
+@settings(max_examples=30, deadline=None)
+def test_permuted_ids_permute_contacts(backend, regions, order):
+    renamed = np.array([0, *order], np.int32)
+    before, after = contacts_on(backend, regions).table, contacts_on(backend, renamed[regions]).table
+    ends = np.sort(renamed[before[["source", "target"]].to_numpy()], axis=1)
+    before["source"], before["target"] = ends.T
+    pd.testing.assert_frame_equal(before.sort_values(["source", "target"], ignore_index=True), after)
 
 
 @given(volumes(most=5), st.permutations([1, 2, 3, 4, 5]))
 @settings(max_examples=30, deadline=None)
-def test_permuted_ids_permute_contacts_and_junctions(regions, order):
+def test_permuted_ids_permute_junctions(regions, order):
     renamed = np.array([0, *order], np.int32)
     phases = np.array([3, 0, 1, 2, 0, 1], np.uint8)[regions]
     triples = [(0, 1, 2), (3, 0, 1)]
     edges = brute_edges(phases, triples, status=True)
-    before, after = contacts(regions).table, contacts(renamed[regions]).table
-    ends = np.sort(renamed[before[["source", "target"]].to_numpy()], axis=1)
-    before["source"], before["target"] = ends.T
-    pd.testing.assert_frame_equal(before.sort_values(["source", "target"], ignore_index=True), after)
     before = junctions(regions, phases, edges, (1, 1, 1), triples)
     after = junctions(renamed[regions], phases, edges, (1, 1, 1), triples)
     for name in "abc":
@@ -371,29 +521,94 @@ def test_permuted_ids_permute_contacts_and_junctions(regions, order):
     pd.testing.assert_frame_equal(before.sort_values(["junction", "a", "b", "c"], ignore_index=True), after)
 
 
-def test_views_in_any_memory_order_are_read_as_they_are():
-    regions, _ = blobs((12, 14, 16), 20)
-    turned = regions.transpose(2, 0, 1)
-    pd.testing.assert_frame_equal(contacts(turned).table, contacts(turned.copy()).table)
+def test_views_in_any_memory_order_are_read_as_they_are(backend):
+    regions, phases = blobs((12, 14, 16), 20)
+    distance = np.random.default_rng(0).uniform(0.5, 3, regions.shape).astype(np.float32)
+    for view in (lambda a: a.transpose(2, 0, 1), lambda a: a[3:, 1:-2, 5:9], lambda a: a[::-1, ::2, ::-3]):
+        volume, radii, kind = (view(backend.put(a)) for a in (regions, distance, phases))
+        found = contacts(volume, distance=radii, phases=kind).table
+        volume, radii, kind = (np.ascontiguousarray(view(a)) for a in (regions, distance, phases))
+        expected = contacts_on(backend, volume, distance=radii, phases=kind).table
+        pd.testing.assert_frame_equal(backend.get(found), expected, check_exact=True)
 
 
-@given(volumes(most=6), st.booleans())
+@given(regions=volumes(most=6), told=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_junctions_of_any_volume_match_dictionaries(regions, told):
+def test_junctions_of_any_volume_match_dictionaries(backend, regions, told):
     phases = np.array([9, 0, 1, 2, 3, 1, 2], np.uint8)[regions]
     triples = [(0, 1, 2), (2, 1, 3), (0, 9, 1)]
     edges = brute_edges(phases, triples, status=told or None)
-    found = junctions(regions, phases, edges, (1, 2, 0.5), triples)
+    found = junctions_on(backend, regions, phases, edges, (1, 2, 0.5), triples)
     pd.testing.assert_frame_equal(
         found, brute_junctions(regions, phases, edges, (1, 2, 0.5), triples), rtol=1e-9
     )
 
 
-def test_junction_rows_sum_to_the_length_over_distinct_edges():
+def test_junctions_of_strided_volumes(backend):
+    regions, phases = blobs((16, 14, 15), 40, seed=5)
+    regions, phases = regions[::2, ::-1, 1:].transpose(2, 0, 1), phases[::2, ::-1, 1:].transpose(2, 0, 1)
+    triples = [(0, 1, 2), (3, 1, 0)]
+    edges = brute_edges(phases, triples)
+    expected = brute_junctions(regions, phases, edges, (1, 2, 0.5), triples)
+    assert len(expected) > 40
+    found = junctions_on(backend, regions, phases, edges, (1, 2, 0.5), triples)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
+    every_second = slice(None, None, 2)  # of the columns, which are views then too
+    edges = JunctionEdges(*(getattr(edges, column.name)[every_second] for column in fields(edges)))
+    pd.testing.assert_frame_equal(
+        junctions_on(backend, regions, phases, edges, (1, 2, 0.5), triples),
+        brute_junctions(regions, phases, edges, (1, 2, 0.5), triples),
+        rtol=1e-9,
+    )
+
+
+def test_high_ids_of_regions_stay_apart(backend):
+    """Three ids of 31 bits and the junction do not fit one key of 64 bits."""
+    regions, phases = blobs((9, 8, 10), 30, seed=6)
+    highest = np.iinfo(np.int32).max
+    triples = [(0, 1, 2), (3, 1, 0), (2, 3, 1), (2, 1, 0)]
+    edges = brute_edges(phases, triples)
+    expected = junctions(regions, phases, edges, (1, 1, 1), triples)
+    for name in "abc":
+        expected[name] += highest - 30
+    found = junctions_on(backend, regions + (highest - 30), phases, edges, (1, 1, 1), triples)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("tile", [100, 5000])
+def test_tiles_and_order_of_threads_change_no_bit_of_a_junction(backend, monkeypatch, tile):
+    regions, phases = blobs((20, 21, 22), 60, seed=7)
+    triples = [(0, 1, 2), (0, 1, 3), (3, 2, 1), (0, 2, 3)]
+    edges = junction_edges(phases, (1, 1, 1), triples)
+    expected = junctions_on(backend, regions, phases, edges, (1, 1, 1), triples)
+    assert len(edges) > 2 * tile or tile > 100
+    if backend.name == "cuda":
+        from tripoint._cuda.boundary import triples as side
+
+        monkeypatch.setattr(side, "TILE", tile)
+    found = junctions_on(backend, regions, phases, edges, (1, 1, 1), triples)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    with backend.reversed_threads():
+        found = junctions_on(backend, regions, phases, edges, (1, 1, 1), triples)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    on_the_host = junctions(regions, phases, edges, (1, 1, 1), triples)
+    pd.testing.assert_frame_equal(found, on_the_host, rtol=1e-9)
+
+
+def test_edges_of_the_other_side_are_refused(backend):
+    if backend.name == "cpu":
+        pytest.skip("there is one side only")
+    regions, phases = blobs((6, 6, 6), 20)
+    edges = brute_edges(phases, [(0, 1, 2)])
+    with pytest.raises(InputError, match="edges are on the host and regions on the GPU"):
+        junctions(backend.put(regions), backend.put(phases), edges, (1, 1, 1), [(0, 1, 2)])
+
+
+def test_junction_rows_sum_to_the_length_over_distinct_edges(backend):
     regions, phases = blobs((24, 25, 26), 400, seed=2)
     triples = [(0, 1, 2), (0, 1, 3), (3, 2, 1), (0, 2, 3)]
     edges = brute_edges(phases, triples, status=True)
-    table = junctions(regions, phases, edges, (1, 1, 1), triples)
+    table = junctions_on(backend, regions, phases, edges, (1, 1, 1), triples)
     assert len(table) > 1024  # more than the table holds at first
     first = np.unique(np.stack([edges.index, edges.axis]), axis=1, return_index=True)[1]
     assert table.length.sum() == pytest.approx(edges.edge_length[first].sum(dtype=float), rel=1e-5)
@@ -405,21 +620,22 @@ def test_junction_rows_sum_to_the_length_over_distinct_edges():
             assert (phases[np.isin(regions, of[name])] == label).all()
 
 
-def test_one_straight_line():
+def test_one_straight_line(backend):
     """Three columns that meet along z: one row, an edge per slice, in the middle of the volume."""
     phases = np.zeros((6, 4, 4), np.uint8)
     phases[:, 2:, :2], phases[:, 2:, 2:] = 1, 2
     regions = phases.astype(np.int32) + 5
     edges = brute_edges(phases, [(2, 0, 1)], status=True)
-    table = junctions(regions, phases, edges, (1, 0.5, 2), [(2, 0, 1)])
+    table = junctions_on(backend, regions, phases, edges, (1, 0.5, 2), [(2, 0, 1)])
     assert table.loc[0, ["a", "b", "c", "junction", "edges"]].tolist() == [7, 5, 6, 0, 6]
     assert table.loc[0, ["centroid_z", "centroid_y", "centroid_x"]].tolist() == [3, 1, 4]
     assert len(table) == 1
 
 
-def test_no_junction_has_all_columns():
+def test_no_junction_has_all_columns(backend):
     phases = np.zeros((3, 3, 3), np.uint8)
-    table = junctions(phases.astype(np.int32) + 1, phases, brute_edges(phases, []), (1, 1, 1), [])
+    regions = phases.astype(np.int32) + 1
+    table = junctions_on(backend, regions, phases, brute_edges(phases, []), (1, 1, 1), [])
     assert table.dtypes.astype(str).to_dict() == JUNCTION_TYPES
     assert table.empty
 
@@ -452,9 +668,9 @@ def test_bad_input_says_what_is_wrong():
             call()
 
 
-def test_real_cathode_components_match_cc3d(nmc_cathode):
+def test_real_cathode_components_match_cc3d(large_backend, nmc_cathode):
     regions = cc3d.connected_components(nmc_cathode[:100] + 1, connectivity=6).astype(np.int32)
-    found = contacts(regions)
+    found = contacts_on(large_backend, regions)
     expected = cc3d.contacts(regions, connectivity=6, surface_area=False)
     assert len(found.table) == len(expected)
     pairs = zip(found.table.source, found.table.target, strict=True)

@@ -166,12 +166,15 @@ class JunctionCounts:
         Raises
         ------
         InputError
-            Blocks that overlap, other junctions.
+            Blocks that overlap, other junctions, parts on the host and on the GPU.
         """
         if not isinstance(other, JunctionCounts):
             return NotImplemented
         if self.triples != other.triples:
             message = f"sums of the junctions {self.triples} and {other.triples} cannot be added"
+            raise InputError(message)
+        if is_cupy_array(self.rows) != is_cupy_array(other.rows):
+            message = "junctions on the host and on the GPU cannot be added; count all blocks on one side"
             raise InputError(message)
         boxes = joined(self.boxes, other.boxes)
         xp = tables.namespace(self.rows)
@@ -222,9 +225,7 @@ def _check_edges(edges: Any, regions: Any, n_triples: int) -> None:
         raise InputError(message)
     if is_cupy_array(edges.index) != is_cupy_array(regions):
         sides = ["the GPU" if is_cupy_array(array) else "the host" for array in (edges.index, regions)]
-        message = (
-            f"edges are on {sides[0]} and the regions on {sides[1]}; make the edges from the same volume"
-        )
+        message = f"edges are on {sides[0]} and regions on {sides[1]}; make the edges from the same volume"
         raise InputError(message)
     if len(edges) == 0:
         return
