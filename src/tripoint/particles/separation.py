@@ -55,8 +55,6 @@ def separate(
     ------
     InputError
         Phases, spacing, labels, ratio or distance that cannot be used.
-    DeviceError
-        Phases on a GPU, as long as the GPU side is not built.
 
     Notes
     -----
@@ -88,15 +86,20 @@ def separate(
 
     It runs in core: phases, distance and labels are in memory at once. Beside those of the distance it makes
     nine passes over the voxels: one each for heights, steps, paths and saddles, two to count and name the
-    summits, and three to count, join and number the runs of the pieces.
+    summits, and three to count, join and number the runs of the pieces. On a GPU they are eight, since the
+    steps count the summits. The regions there are those of the host, voxel for voxel: every comparison is of
+    integers, or of float64 from the same operations in the same order.
     There is no form for blocks yet. It would take blocks with a halo of two voxels, from which their steps
     follow; a path that leaves a block would end in a provisional label for the voxel that it enters, to be
     resolved to its summit once all blocks were climbed. Saddles would then reduce by maximum, basins merge in
     one place, from tables alone, and pieces join by union–find over the faces of the blocks, as components do
     in :func:`tripoint.percolation.merge`.
 
-    Memory beyond the phases: 4 bytes per voxel for the distance, 4 for the result, 1 for directions: 9
-    with the distance, 5 without, and 24 bytes per pair of basins that touch.
+    Memory beyond the phases: 4 bytes per voxel for the distance, 4 for the result, 1 for directions, which
+    are codes of the next voxel rather than its index: 9 with the distance, 5 without. On the host, 24 bytes
+    per pair of basins that touch come on top; on a GPU, once the directions are gone, 12 bytes per 64 voxels
+    of a slab and some 60 per pair to merge, then 4 bytes per run of equal labels along x and 16 per row for
+    the pieces, in real volumes less than the byte of the directions.
 
     The scheme of climbing and merging is the watershed of Cousty et al. (IEEE PAMI 31, 2009) with the
     merging of Gostick's SNOW (Phys. Rev. E 96, 2017) judged by necks.

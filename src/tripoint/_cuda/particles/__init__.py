@@ -8,7 +8,7 @@ from typing import Any
 import cupy as cp
 
 from tripoint._cuda.distance import transform
-from tripoint._cuda.particles import climb
+from tripoint._cuda.particles import climb, merge, pieces
 from tripoint._cuda.particles.moments import measure
 
 __all__ = ["measure", "separate"]
@@ -23,8 +23,6 @@ def separate(
     distance: Any,
 ) -> Any:
     """Return the label image of the particles; see :func:`tripoint.particles.separate`."""
-    from tripoint._cuda.particles import merge, pieces
-
     phases = cp.ascontiguousarray(phases)
     separated = sorted(set(labels) - set(components))
     if distance is None:
