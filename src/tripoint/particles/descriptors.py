@@ -279,7 +279,7 @@ def _borders(box: Any, faces: Any, shape: Shape, spacing: Spacing) -> dict[str, 
     """Return which outer faces each region touches, and the area, µm², along which they cut it."""
     xp = array_namespace(box)
     table: dict[str, Any] = {}
-    border, areas = xp.zeros(len(box), dtype=bool), xp.zeros(len(box))
+    border, areas = xp.zeros(len(box), dtype=bool), xp.zeros(len(box), dtype=np.float64)
     for i, axis in enumerate(AXES):
         low, high = box[:, i] == 0, box[:, i + 3] == shape[i]
         table |= {f"touches_{axis}_min": low, f"touches_{axis}_max": high}
@@ -297,7 +297,7 @@ def _ellipsoids(sums: Any, spacing: Spacing) -> tuple[Any, Any]:
     near = (2 * sums[:, 1:4] + count) // (2 * count)
     first = sums[:, 1:4] - count * near
     centroid = (near + first / count + 0.5) * xp.asarray(spacing)
-    covariance = xp.empty((len(sums), 3, 3))
+    covariance = xp.empty((len(sums), 3, 3), dtype=np.float64)
     for column, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), start=4):
         product = (
             sums[:, column]
