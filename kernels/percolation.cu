@@ -2,27 +2,34 @@
 
 Mirrors tripoint._cpu.percolation.  The components themselves are labelled by cuCIM.
 
-recode   a thread per voxel, grid-stride
-    values     (n,) labels or components
-    table      by value
+recode, recode_wide  a thread per voxel, grid-stride
+    phases     (n,) labels
+    codes      (256,) one byte each; two in recode_wide
     n          voxels
-    out        (n,) table[values]
-measure  a block of THREADS per TILE voxels in raster order
+    out        (n,) the code of every voxel
+paint    likewise
     components (n,) Component, 0 = none
+    values     (components + 1,)
+    n          voxels
+    out        (n,) the value of every voxel's component
+measure  a block per TILE voxels in raster order
+    components (n,) Component
     phases     (n,) labels; all voxels of a component have the same
     n          voxels
     voxels     (components + 1,) in: 0, out: size of every component
     label      (components + 1,) in: 0, out: its label
-join     a block per row along x, blocks take rows in turn, threads the voxels of a row
+join     a block per row along x; grid (y, z), blocks take rows in turn, threads the voxels of a row
     phases     (depth, height, width) labels
     components (depth, height, width) Component
     conducted  (256,) bit k of a label is set where it belongs to network k
     depth, height, width
+    ahead      neighbours that lie ahead in raster order: 3, 9 or 13
     networks   how many
     count      components + 1
     roots      (networks, count) in: every component its own; out: trees, each the union of components that
                touch in a network
 settle   a thread per entry, grid-stride
+    networks, count
     roots      (networks, count) in: trees, out: every component its root
 
 Two trees are joined by writing the smaller root over the larger one, if that is still a root: parents only ever
@@ -33,48 +40,46 @@ measure adds up runs along x within a warp, then in a table that the block share
 volume is written once per TILE voxels, not once per voxel.  join unites once per run of voxels along x that see
 the same two components.
 
-Floor, bytes per voxel, C the 4 or 8 of a component: recode 2 for the labels and C + 1 for the access, measure C,
-join 1 and, where labels of a network differ, 2 C; the rows beside and behind come through L2.
+Floor, bytes per voxel, C the 4 or 8 of a component: recode 2 (recode_wide 3), paint C + 1, measure C, join 1 and,
+where labels of a network differ, 2 C; the rows beside and behind come through L2.
 Scratch: none.  Shared memory: SLOTS * (C + 4) in measure.
 
-Defined when compiled: COMPONENT_BYTES 4 or 8; of join NEARNESS, along how many of the 3 axes neighbours may
-differ; of recode FROM_BYTES 1, 4 or 8 and TO_BYTES 1 or 2; of measure THREADS, TILE and SLOTS, a power of two.
+Defined when compiled: COMPONENT_BYTES 4 or 8; THREADS and ROW_THREADS (in join) of a block; TILE and SLOTS, a
+power of two.
 */
-
-#ifndef COMPONENT_BYTES
-#define COMPONENT_BYTES 4
-#endif
-#ifndef NEARNESS
-#define NEARNESS 1
-#endif
-#ifndef FROM_BYTES
-#define FROM_BYTES 1
-#define TO_BYTES 1
-#endif
-#ifndef TILE
-#define THREADS 256
-#define TILE 16384
-#define SLOTS 1024
-#endif
+// build: -DCOMPONENT_BYTES=4 -DROW_THREADS=128 -DSLOTS=1024 -DTHREADS=256 -DTILE=16384
+// build: -DCOMPONENT_BYTES=8 -DROW_THREADS=128 -DSLOTS=1024 -DTHREADS=256 -DTILE=16384
 
 #define ALL 0xffffffffu
+#define EACH(i, n)                                                                               \
+    (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < (n);                    \
+     i += (long long)gridDim.x * blockDim.x)
 
-template <int BYTES> struct Number;
-template <> struct Number<1> { typedef unsigned char type; };
-template <> struct Number<2> { typedef unsigned short type; };
-template <> struct Number<4> { typedef int type; };
-template <> struct Number<8> { typedef long long type; };
+#if COMPONENT_BYTES == 8
+typedef long long Component;
+#else
+typedef int Component;
+#endif
 
-typedef Number<COMPONENT_BYTES>::type Component;
-typedef Number<FROM_BYTES>::type From;
-typedef Number<TO_BYTES>::type To;
-
-extern "C" __global__ void recode(
-    const From* __restrict__ values, const To* __restrict__ table, long long n, To* __restrict__ out)
+extern "C" __global__ void __launch_bounds__(THREADS) recode(
+    const unsigned char* __restrict__ phases, const unsigned char* __restrict__ codes, long long n,
+    unsigned char* __restrict__ out)
 {
-    const long long stride = (long long)gridDim.x * blockDim.x;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride)
-        out[i] = table[values[i]];
+    for EACH(i, n) out[i] = codes[phases[i]];
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) recode_wide(
+    const unsigned char* __restrict__ phases, const unsigned short* __restrict__ codes, long long n,
+    unsigned short* __restrict__ out)
+{
+    for EACH(i, n) out[i] = codes[phases[i]];
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) paint(
+    const Component* __restrict__ components, const unsigned char* __restrict__ values, long long n,
+    unsigned char* __restrict__ out)
+{
+    for EACH(i, n) out[i] = values[components[i]];
 }
 
 /* Write a component into a slot unless another one is there; return what the slot held before. */
@@ -161,49 +166,45 @@ static __device__ __forceinline__ void unite(long long* parents, long long a, lo
     }
 }
 
-extern "C" __global__ void join(
+/* The neighbours ahead as (z, y, x): three through faces, six through edges, four through corners. */
+static __constant__ signed char AHEAD[13][3] = {
+    {0, 0, 1}, {0, 1, 0}, {1, 0, 0},
+    {0, 1, -1}, {0, 1, 1}, {1, 0, -1}, {1, 0, 1}, {1, -1, 0}, {1, 1, 0},
+    {1, -1, -1}, {1, -1, 1}, {1, 1, -1}, {1, 1, 1},
+};
+
+// With twelve blocks asked for, ptxas takes 40 registers; left to itself, 32 and spills.
+extern "C" __global__ void __launch_bounds__(ROW_THREADS, 12) join(
     const unsigned char* __restrict__ phases, const Component* __restrict__ components,
-    const unsigned char* __restrict__ conducted, int depth, int height, int width, int networks,
+    const unsigned char* __restrict__ conducted, int depth, int height, int width, int ahead, int networks,
     long long count, long long* roots)
 {
-    const long long rows = (long long)depth * height;
-    for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
-        const int z = (int)(row / height), y = (int)(row - (long long)z * height);
-        for (int x = threadIdx.x; x < width; x += blockDim.x) {
-            const long long i = row * width + x;
-            const int here = phases[i];
-#pragma unroll
-            for (int dz = 0; dz <= 1; ++dz) {
-#pragma unroll
-                for (int dy = -1; dy <= 1; ++dy) {
-#pragma unroll
-                    for (int dx = -1; dx <= 1; ++dx) {
-                        if (9 * dz + 3 * dy + dx <= 0) continue;  // only what lies ahead in raster order
-                        if (dz + dy * dy + dx * dx > NEARNESS) continue;
-                        if (z + dz >= depth || y + dy < 0 || y + dy >= height) continue;
-                        if (x + dx < 0 || x + dx >= width) continue;
-                        const long long j = i + ((long long)dz * height + dy) * width + dx;
-                        const int there = phases[j];
-                        if (there == here) continue;
-                        const int shared = conducted[here] & conducted[there];
-                        if (shared == 0) continue;
-                        const Component a = components[i], b = components[j];
-                        if (x > 0 && x + dx > 0 && components[i - 1] == a && components[j - 1] == b)
-                            continue;  // the voxel before sees the same two
-                        for (int k = 0; k < networks; ++k)
-                            if (shared >> k & 1) unite(roots + k * count, a, b);
-                    }
+    for (int z = blockIdx.y; z < depth; z += gridDim.y)
+        for (int y = blockIdx.x; y < height; y += gridDim.x)
+            for (int x = threadIdx.x; x < width; x += ROW_THREADS) {
+                const long long i = ((long long)z * height + y) * width + x;
+                const int here = phases[i];
+                for (int k = 0; k < ahead; ++k) {
+                    const int dz = AHEAD[k][0], dy = AHEAD[k][1], dx = AHEAD[k][2];
+                    if (z + dz >= depth || y + dy < 0 || y + dy >= height) continue;
+                    if (x + dx < 0 || x + dx >= width) continue;
+                    const long long j = i + ((long long)dz * height + dy) * width + dx;
+                    const int there = phases[j];
+                    if (there == here) continue;
+                    const int shared = conducted[here] & conducted[there];
+                    if (shared == 0) continue;
+                    const Component a = components[i], b = components[j];
+                    // The voxel before may see the same two.
+                    if (x > 0 && x + dx > 0 && components[i - 1] == a && components[j - 1] == b) continue;
+                    for (int n = 0; n < networks; ++n)
+                        if (shared >> n & 1) unite(roots + n * count, a, b);
                 }
             }
-        }
-    }
 }
 
-extern "C" __global__ void settle(int networks, long long count, long long* roots)
+extern "C" __global__ void __launch_bounds__(THREADS) settle(int networks, long long count, long long* roots)
 {
-    const long long stride = (long long)gridDim.x * blockDim.x;
-    const long long n = networks * count;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {
+    for EACH(i, networks * count) {
         long long* parents = roots + i / count * count;
         parents[i % count] = find(parents, i % count);
     }

@@ -4,17 +4,20 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from array_api_compat import array_namespace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import spsolve
 
+from backends import Backend
 from small_graphs import chain, contacts_of, nodes_of, put, regions_of
 from strategies import phase_volumes
-from tripoint import percolation
+from tripoint import _cpu, _cuda, percolation
 from tripoint.errors import InputError
 from tripoint.materials import CARRIERS, FACES, Materials, Phase
+from tripoint.percolation.trees import least_path_tree, sums_to_root
 
 LABELS = (0, 128, 255)
 # One phase conducts two carriers, one none; gas has no terminal.
@@ -218,6 +221,138 @@ def around_edges(volume, axis):
         length = volume.shape[other]
         volume = np.take(volume, range(1, length), other) | np.take(volume, range(length - 1), other)
     return volume
+
+
+# What the two sides do by the same name
+
+
+SIDES = {"cpu": _cpu, "cuda": _cuda}
+# Around the 32 lanes, 128 and 256 threads and 16384 voxels that the kernels take at a time.
+AWKWARD = ((1, 1, 1), (1, 1, 33), (5, 1, 3), (3, 5, 7), (2, 3, 129), (7, 31, 64), (17, 32, 33))
+
+
+def volume_of(shape, seed=0):
+    """Return five labels, in blobs and in dust."""
+    random = np.random.default_rng(seed)
+    noise = ndimage.uniform_filter(random.standard_normal(shape), 3) + 0.3 * random.standard_normal(shape)
+    return np.array([0, 7, 8, 128, 255], np.uint8)[np.digitize(noise, [-0.5, -0.2, 0.1, 0.4])]
+
+
+def pieces_and_roots(backend, phases, connectivity, labels=(0, 7, 128, 255)):
+    """Return all that is found of the components, on the host: every label conducts, and two networks mix."""
+    conducted = np.zeros(256, np.uint8)
+    conducted[[0, 7, 128, 255]] = 0b001, 0b011, 0b110, 0b110
+    side = SIDES[backend.name].percolation
+    image, *table = side.label_components(phases, labels, connectivity)
+    table[0][0] = 0  # no component
+    roots = side.join_components(phases, image, len(table[0]) - 1, conducted, 3, connectivity)
+    bits = np.random.default_rng(1).integers(0, 256, len(table[0])).astype(np.uint8)
+    planes = side.outer_planes(image, [True, False, True, True, True, True])
+    return backend.get((image, *table, roots, side.paint(image, bits), planes))
+
+
+def check_equal(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        if isinstance(one, tuple):
+            check_equal(one, other)
+        elif other is None:
+            assert one is None
+        else:
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("shape", AWKWARD)
+@pytest.mark.parametrize("connectivity", [6, 18, 26])
+def test_both_sides_find_the_same_components_and_roots(backend, shape, connectivity):
+    phases = volume_of(shape)
+    expected = pieces_and_roots(Backend("cpu"), phases, connectivity)
+    check_equal(pieces_and_roots(backend, backend.put(phases), connectivity), expected)
+    assert expected[1].dtype == np.uint8
+    assert expected[2].dtype == np.int64
+
+
+@pytest.mark.parametrize("connectivity", [6, 26])
+def test_crops_and_turned_volumes_are_read_where_they_are(backend, connectivity):
+    whole = volume_of((12, 14, 40))
+    for crop in (np.s_[3:9, 2:13, 5:38], np.s_[:, ::2, ::-1]):
+        expected = pieces_and_roots(Backend("cpu"), np.ascontiguousarray(whole[crop]), connectivity)
+        check_equal(pieces_and_roots(backend, backend.put(whole)[crop], connectivity), expected)
+    expected = pieces_and_roots(Backend("cpu"), np.ascontiguousarray(whole.T), connectivity)
+    check_equal(pieces_and_roots(backend, backend.put(whole).T, connectivity), expected)
+
+
+def test_dust_overflows_the_table_that_a_block_shares(backend):
+    """Every voxel a component of its own: more than a block can keep apart."""
+    phases = (np.indices((26, 27, 28)).sum(axis=0) % 2 * 128).astype(np.uint8)
+    image, label, voxels, faces = SIDES[backend.name].percolation.label_components(
+        backend.put(phases), (0, 128), 6
+    )
+    assert len(label) == phases.size + 1
+    assert (voxels[1:] == 1).all()
+    np.testing.assert_array_equal(label[backend.get(image)], phases)
+    inside = np.zeros(phases.shape, bool)
+    inside[1:-1, 1:-1, 1:-1] = True
+    np.testing.assert_array_equal(faces[backend.get(image)] == 0, inside)
+
+
+def test_a_network_of_all_labels_joins_all(backend):
+    """A chain of components that touch one after the other: every tree of the union is deep."""
+    phases = np.zeros((1, 9, 211), np.uint8)
+    phases[0, ::2, 1::2] = 128
+    phases[0, 1::4, 0] = phases[0, 3::4, -1] = 7
+    phases[0, 1::4, 1:] = phases[0, 3::4, :-1] = 255  # conducts nothing
+    conducted = np.zeros(256, np.uint8)
+    conducted[[0, 7, 128]] = 1
+    side = SIDES[backend.name].percolation
+    image, label, _, _ = side.label_components(backend.put(phases), (0, 7, 128, 255), 6)
+    roots = side.join_components(backend.put(phases), image, len(label) - 1, conducted, 3, 6)
+    assert set(roots[0][label != 255][1:].tolist()) == {1}
+    np.testing.assert_array_equal(roots[1], np.arange(len(label)))
+
+
+def test_threads_may_come_in_any_order(backend):
+    phases = volume_of((9, 20, 41), seed=2)
+    found = [pieces_and_roots(backend, backend.put(phases), 18)]
+    found.append(pieces_and_roots(backend, backend.put(phases), 18))
+    if backend.emulated:
+        import cupy
+
+        with cupy.emulator_order("reverse"):
+            found.append(pieces_and_roots(backend, backend.put(phases), 18))
+    for other in found[1:]:
+        check_equal(other, found[0])
+
+
+def test_components_of_64_bits(backend, monkeypatch):
+    """From 2³¹ − 2 voxels on cuCIM numbers in int64; here it does so of few."""
+    if backend.name == "cpu":
+        pytest.skip("the host takes 64 bits from 2³² voxels on, by the same code")
+    from tripoint._cuda.percolation import components
+
+    def wide(*arguments, **options):
+        image, count = label(*arguments, **options)
+        return image.astype(np.int64), count
+
+    phases = volume_of((7, 20, 33))
+    expected = pieces_and_roots(backend, backend.put(phases), 18)
+    label = components.label
+    monkeypatch.setattr(components, "label", wide)
+    found = pieces_and_roots(backend, backend.put(phases), 18)
+    assert found[0].dtype == np.int64
+    check_equal(found, expected)
+
+
+def test_access_and_components_let_go_of_the_labels(backend):
+    """Only the byte of access per voxel stays on the device."""
+    phases = backend.put(volume_of((20, 30, 40)))
+    if backend.name == "cpu":
+        pytest.skip("the host's memory is measured over a whole analysis")
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    before = pool.used_bytes()
+    access = percolation.measure(phases, CATHODE).access
+    assert pool.used_bytes() - before <= access.volume.nbytes + 4096
 
 
 # Graphs
@@ -430,6 +565,62 @@ def field_resistance(side, hole):
     matrix = diags_array(np.asarray(links.sum(axis=1)).ravel() + ends) - links
     potential = spsolve(matrix.tocsc(), source)
     return 1 / float((2 * (1 - potential[index[0].ravel()])).sum())
+
+
+def random_graph(kind, count, seed):
+    """Return rows of sources and targets, and random numbers: a chain, a tree, or edges at random."""
+    random = np.random.default_rng(seed)
+    mixed = random.permutation(count)
+    if kind == "chain":
+        source, target = mixed[:-1], mixed[1:]
+    elif kind == "tree":
+        source, target = mixed[[random.integers(0, i) for i in range(1, count)]], mixed[1:]
+    else:
+        pairs = np.sort(random.integers(0, count, (int(kind * count), 2)), axis=1)
+        pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
+        source, target = random.permutation(pairs).T
+    return source.astype(np.int64), target.astype(np.int64), random
+
+
+@pytest.mark.parametrize("kind", ["chain", "tree", 0.5, 1.0, 1.5, 3.0])
+@pytest.mark.parametrize("count", [2, 40, 1500])
+@pytest.mark.parametrize("ties", [True, False])
+def test_both_sides_find_the_same_bits_in_a_graph(backend, kind, count, ties):
+    source, target, random = random_graph(kind, count, seed=count)
+    draw = (lambda n: random.integers(1, 4, n).astype(float)) if ties else (lambda n: random.random(n) + 0.01)
+    weight, width, root = draw(len(source)), draw(len(source)), int(random.integers(0, count))
+
+    def results(on):
+        side, (a, b, w, r) = SIDES[on.name].percolation, map(on.put, (source, target, weight, width))
+        total = side.least_paths(a, b, w, count, root)
+        previous, edge = least_path_tree(a, b, w, total, root)
+        namespace = array_namespace(w)
+        step = namespace.concat((w, namespace.zeros(1)))[edge]
+        widest = side.bottlenecks(a, b, r, count, root)
+        roots = side.graph_roots(a, b, count)
+        return on.get((total, previous, edge, sums_to_root(previous, step), *widest, roots))
+
+    expected = results(Backend("cpu"))
+    check_equal(results(backend), expected)
+    total, previous, edge, length, _, _, roots = expected
+    reached = np.isfinite(total)
+    np.testing.assert_allclose(length[reached], total[reached], rtol=1e-12)
+    np.testing.assert_array_equal(reached, roots == roots[root])
+    np.testing.assert_array_equal(previous >= 0, reached & (np.arange(count) != root))
+    for node in np.flatnonzero(previous >= 0):
+        assert {previous[node], node} == {source[edge[node]], target[edge[node]]}
+
+
+def test_a_weight_lost_in_rounding_makes_no_circle(backend):
+    """Beyond 1.0 every step adds less than float64 tells apart: all those totals are equal."""
+    source, target = np.array([0, 1, 2, 3, 1, 5]), np.array([1, 2, 3, 4, 4, 0])
+    weight = np.array([1.0, 1e-20, 1e-20, 1e-20, 1e-20, 2.0])
+    arrays = [backend.put(part) for part in (source, target, weight)]
+    total = SIDES[backend.name].percolation.least_paths(*arrays, 6, 0)
+    previous, edge = backend.get(least_path_tree(*arrays, total, 0))
+    np.testing.assert_array_equal(backend.get(total), [0, 1, 1, 1, 1, 2])
+    np.testing.assert_array_equal(previous, [-1, 0, 1, 2, 1, 0])
+    np.testing.assert_array_equal(edge, [-1, 0, 1, 2, 4, 5])
 
 
 @given(made=random_tables(), flaw=st.sampled_from(["none", "infinite", "nan", "zero", "same place"]))

@@ -19,6 +19,7 @@ FACE_SLICES = (
     np.s_[:, :, -1],
 )
 NEARNESS = {6: 1, 18: 2, 26: 3}  # along how many axes neighbours may differ
+AHEAD = {6: 3, 18: 9, 26: 13}  # neighbours that follow in raster order
 THREADS, ROW_THREADS = 256, 128
 MOST_BLOCKS = 1 << 20
 # A tile's components are counted in shared memory, of which these slots take 8 KB, 12 with 64-bit components.
@@ -72,18 +73,24 @@ def join_components(
         conducted |= (carriers_of_label >> c & 1).astype(np.uint8) << k
     joined = cp.tile(cp.arange(count + 1, dtype=cp.int64), (len(mixed), 1))
     depth, height, width = image.shape
-    sizes = (np.int32(depth), np.int32(height), np.int32(width), np.int32(len(mixed)), np.int64(count + 1))
-    join = kernel("percolation", "join", COMPONENT_BYTES=components.itemsize, NEARNESS=NEARNESS[connectivity])
-    blocks = min(depth * height, MOST_BLOCKS)
-    join((blocks,), (ROW_THREADS,), (image, components, cp.asarray(conducted), *sizes, joined))
-    kernel("percolation", "settle")(_blocks(joined.size), (THREADS,), (*sizes[3:], joined))
+    shape = (np.int32(depth), np.int32(height), np.int32(width), np.int32(AHEAD[connectivity]))
+    networks = (np.int32(len(mixed)), np.int64(count + 1), joined)
+    grid = min(height, MOST_BLOCKS), min(depth, 65535)
+    _kernel("join", components.itemsize)(
+        grid, (ROW_THREADS,), (image, components, cp.asarray(conducted), *shape, *networks)
+    )
+    _kernel("settle")(_blocks(joined.size), (THREADS,), networks)
     roots[mixed] = cp.asnumpy(joined)
     return roots
 
 
 def paint(components: Any, values: Any) -> Any:
     """Return the uint8 volume that holds ``values[component]`` in every voxel; 1 byte per voxel."""
-    return _recode(components, values)
+    volume = cp.empty(components.shape, cp.uint8)
+    _kernel("paint", components.itemsize)(
+        _blocks(volume.size), (THREADS,), (components, cp.asarray(values), np.int64(volume.size), volume)
+    )
+    return volume
 
 
 def outer_planes(components: Any, wanted: Any) -> tuple[Any, ...]:
@@ -95,28 +102,34 @@ def outer_planes(components: Any, wanted: Any) -> tuple[Any, ...]:
     )
 
 
-def _recode(values: Any, table: Any) -> Any:
-    """Return ``table[values]``, of the type of the table, which is on the host."""
-    out = cp.empty(values.shape, table.dtype)
-    recode = kernel("percolation", "recode", FROM_BYTES=values.itemsize, TO_BYTES=table.itemsize)
-    recode(_blocks(values.size), (THREADS,), (values, cp.asarray(table), np.int64(values.size), out))
+def _recode(phases: Any, codes: Any) -> Any:
+    """Return ``codes[phases]``, of the type of the codes."""
+    out = cp.empty(phases.shape, codes.dtype)
+    name = "recode" if codes.itemsize == 1 else "recode_wide"
+    _kernel(name)(_blocks(out.size), (THREADS,), (phases, cp.asarray(codes), np.int64(out.size), out))
     return out
 
 
 def _measure(components: Any, phases: Any, count: int) -> tuple[Any, Any]:
     """Voxels (int64) and label (uint8) of every component, on the host."""
     voxels, label_of = cp.zeros(count + 1, cp.uint64), cp.zeros(count + 1, cp.uint8)
-    measure = kernel(
+    blocks = -(-components.size // TILE)
+    _kernel("measure", components.itemsize)(
+        (blocks,), (THREADS,), (components, phases, np.int64(components.size), voxels, label_of)
+    )
+    return cp.asnumpy(voxels).astype(np.int64), cp.asnumpy(label_of)
+
+
+def _kernel(name: str, component_bytes: int = 4) -> Any:
+    return kernel(
         "percolation",
-        "measure",
-        COMPONENT_BYTES=components.itemsize,
+        name,
+        COMPONENT_BYTES=component_bytes,
+        ROW_THREADS=ROW_THREADS,
+        SLOTS=SLOTS,
         THREADS=THREADS,
         TILE=TILE,
-        SLOTS=SLOTS,
     )
-    blocks = -(-components.size // TILE)
-    measure((blocks,), (THREADS,), (components, phases, np.int64(components.size), voxels, label_of))
-    return cp.asnumpy(voxels).astype(np.int64), cp.asnumpy(label_of)
 
 
 def _blocks(size: int) -> tuple[int]:
