@@ -94,7 +94,7 @@ def test_blocks_that_meet_at_an_edge_or_a_corner_alone(backend, step, needed):
 def test_any_order_of_adding_finds_all_neighbours(backend, connectivity):
     """A block whose faces are all taken still has neighbours across its edges and corners."""
     random = np.random.default_rng(connectivity)
-    for _ in range(5 if backend.emulated else 30):
+    for _ in range(5 if backend.emulated else 12):
         phases = random.choice(np.array(LABELS, np.uint8), (6, 6, 6), p=(0.2, 0.6, 0.2))
         boxes = list(product(*[[(0, 2), (2, 4), (4, 6)]] * 3))
         random.shuffle(boxes)
