@@ -113,4 +113,4 @@ def sums(rows: Any, values: Any, count: int) -> Any:
     """
     if is_cupy_array(values):
         return _cuda.tables.sums(rows, values, count)
-    return np.bincount(rows, values, count)
+    return np.bincount(rows, values, count).astype(np.float64, copy=False)  # of nothing, they are integers

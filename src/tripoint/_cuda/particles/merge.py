@@ -40,6 +40,7 @@ TILE = (16, 8, 32)  # voxels z, y, x of which a block gathers the saddles
 SLOTS = 1024  # pairs of basins that it can hold
 SLAB = 1 << 28  # voxels whose saddles are reduced at a time
 VOXELS_PER_ROW = 64  # of a slab, at first: it has this much room for saddles; more where it finds more
+LEAST_ROOM = 1 << 10  # rows, for small slabs
 THREADS = 256
 
 
@@ -101,7 +102,7 @@ def _find(labels: Any, phases: Any, distance: Any, begin: int, end: int) -> tupl
     """Return keys (lower basin · 2³² + higher basin) and bits of saddles; a pair may have several rows."""
     shape = labels.shape
     tiles = [-(-n // size) for n, size in zip((end - begin, *shape[1:]), TILE, strict=True)]
-    room = max(1 << 10, (end - begin) * labels[0].size // VOXELS_PER_ROW)
+    room = max(LEAST_ROOM, (end - begin) * labels[0].size // VOXELS_PER_ROW)
     while True:
         keys, saddles = cp.empty(room, cp.int64), cp.empty(room, cp.int32)
         found = cp.zeros(1, cp.uint64)

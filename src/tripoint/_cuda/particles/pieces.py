@@ -17,6 +17,7 @@ CHUNK = 1024  # runs that a warp numbers
 THREADS = 256
 ROWS = THREADS // 32  # rows, or chunks, that a block takes at a time
 BLOCKS = 1 << 20  # most in a launch
+NARROW = 1 << 31  # runs that have int32 numbers
 
 
 def split(labels: Any, into: Any) -> int:
@@ -46,7 +47,7 @@ def split(labels: Any, into: Any) -> int:
     count = cp.empty(rows, cp.int64)
     _launch("count_runs", rows, 0, labels, into, *size, count)
     first, runs = _before(count)
-    wide = int(runs >= 2**31)
+    wide = int(runs >= NARROW)
     parents = cp.arange(runs, dtype=cp.int64 if wide else cp.int32)
     _launch("join_rows", rows, wide, labels, first, size[0], np.int32(rows_of_plane), size[1], parents)
     pieces = _number(parents, wide)
