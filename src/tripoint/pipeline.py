@@ -93,11 +93,11 @@ def analyze(
     stays = device == sample.device or (device == "auto" and sample.device == "cuda")
     place = sample.device if stays else choose_device(device)
     if place == "cuda":
-        volumes = (sample.phases, *sample.channels.values()) if sample.device == "cuda" else ()
-        resident = sum(volume.nbytes for volume in volumes)
+        resident = sample.phases.nbytes if sample.device == "cuda" else 0
         try:
-            with _cuda.memory.budget(sample.shape, len(sample.channels), resident, device_memory) as gauge:
-                return _analyze(sample.to("cuda"), configuration, progress, gauge)
+            with _cuda.memory.budget(sample.shape, resident, device_memory) as gauge:
+                # Nothing looks at the channels, so they need not take memory there.
+                return _analyze(sample.to("cuda", channels=False), configuration, progress, gauge)
         except DeviceMemoryError as error:
             if device != "auto":
                 raise

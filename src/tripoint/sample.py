@@ -35,7 +35,7 @@ class Sample:
         Voxel size, µm.
     materials : Materials
     channels : mapping of str to (z, y, x) float32
-        Further volumes on the same grid: grey values, activity, …
+        Further volumes on the same grid: grey values, activity, …; with the phases or on the host.
     name : str
 
     Raises
@@ -94,11 +94,17 @@ class Sample:
         """``"cuda"`` or ``"cpu"``: where the phases live."""
         return "cuda" if is_cupy_array(self.phases) else "cpu"
 
-    def to(self, device: str) -> Sample:
+    def to(self, device: str, *, channels: bool = True) -> Sample:
         """Return the sample on a device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for the GPU where there is one.
 
-        Phases and channels are copied through page-locked memory; they were checked when the sample was
-        made and are not checked again.
+        Volumes are copied through page-locked memory; they were checked when the sample was made and are not
+        checked again.
+
+        Parameters
+        ----------
+        device : str
+        channels : bool
+            Whether the channels go along or stay where they are.
 
         Raises
         ------
@@ -106,13 +112,14 @@ class Sample:
             No GPU, or not what it takes to use it.
         """
         place = device if device == self.device else choose_device(device)
-        if place == self.device:
+        moved = {name: _moved(one, place) if channels else one for name, one in self.channels.items()}
+        phases = _moved(self.phases, place)
+        if phases is self.phases and all(moved[name] is one for name, one in self.channels.items()):
             return self
-        move = _cuda.transfer.to_device if place == "cuda" else _cuda.transfer.to_host
-        moved = copy.copy(self)
-        object.__setattr__(moved, "phases", _read_only(move(self.phases)))
-        object.__setattr__(moved, "channels", {name: move(one) for name, one in self.channels.items()})
-        return moved
+        sample = copy.copy(self)
+        object.__setattr__(sample, "phases", _read_only(phases))
+        object.__setattr__(sample, "channels", moved)
+        return sample
 
 
 def choose_device(device: str) -> str:
@@ -213,6 +220,12 @@ def as_phases(volume: Any, materials: Materials) -> Any:
     phases = volume if volume.dtype == np.uint8 else volume.astype(np.uint8)
     check_phases(phases)
     return phases
+
+
+def _moved(volume: Any, place: str) -> Any:
+    if (place == "cuda") == is_cupy_array(volume):
+        return volume
+    return _cuda.transfer.to_device(volume) if place == "cuda" else _cuda.transfer.to_host(volume)
 
 
 def _read_only(phases: Any) -> Any:

@@ -59,11 +59,11 @@ NEEDS = (
 )
 
 
-def largest(shape: Sequence[int], channels: int = 0) -> tuple[str, int]:
-    """Return the step of an analysis that needs most, and its bytes; a channel takes 4 per voxel."""
+def largest(shape: Sequence[int]) -> tuple[str, int]:
+    """Return the step of an analysis that needs most, and its bytes, those of the phases included."""
     voxels = math.prod(shape)
     need = max(NEEDS, key=lambda step: step.bytes_per_voxel(voxels))
-    return need.step, math.ceil((need.bytes_per_voxel(voxels) + 4 * channels) * voxels)
+    return need.step, math.ceil(need.bytes_per_voxel(voxels) * voxels)
 
 
 class Gauge(cp.cuda.MemoryHook):
@@ -106,17 +106,15 @@ class Plan:
     needed: int
 
 
-def plan(shape: Sequence[int], channels: int = 0, resident: int = 0, share: float = 0.9) -> Plan:
+def plan(shape: Sequence[int], resident: int = 0, share: float = 0.9) -> Plan:
     """Return how an analysis fits into the memory that is free now.
 
     Parameters
     ----------
     shape : (z, y, x)
         Voxels of the sample.
-    channels : int
-        Channels of the sample.
     resident : int
-        Bytes of the sample that are on the GPU already.
+        Bytes of the phases that are on the GPU already.
     share : float
         Of the free memory that may be taken.
 
@@ -131,7 +129,7 @@ def plan(shape: Sequence[int], channels: int = 0, resident: int = 0, share: floa
     limit = pool.total_bytes() + int(share * free)
     if pool.get_limit():
         limit = min(limit, pool.get_limit())
-    step, needed = largest(shape, channels)
+    step, needed = largest(shape)
     allowed = limit - pool.used_bytes() + resident
     if needed > allowed:
         message = (
@@ -152,7 +150,7 @@ def budget(shape: Sequence[int], channels: int = 0, resident: int = 0, share: fl
     DeviceMemoryError
         The analysis does not fit, or did not after all.
     """
-    known = plan(shape, channels, resident, share)
+    known = plan(shape, resident, share)
     pool = cp.get_default_memory_pool()
     before = pool.get_limit()
     pool.set_limit(size=known.limit)
