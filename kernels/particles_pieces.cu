@@ -24,7 +24,7 @@ root of a piece is its first run, whatever the order in which threads come, and 
 of the first voxels.
 
 Floor: labels read three times and written twice, 20 bytes per voxel; join_rows reads the rows beside and behind
-once more, through L2.  Scratch: 4 bytes per run (8 where WIDE), 16 per row and per chunk.
+once more, through L2.  Scratch: 4 bytes per run (8 where WIDE), 24 per row and per chunk.
 */
 // build: -DCHUNK=1024 -DWIDE=0
 // build: -DCHUNK=1024 -DWIDE=1
