@@ -1,7 +1,8 @@
 """Fixtures that every room's tests share.
 
 A test that takes ``backend`` runs on the host and on the GPU, or on what stands in for one; a test whose
-volumes are too large to emulate takes ``large_backend``.  Both have ``put``, ``get``, ``name``, ``emulated``.
+volumes are too large to emulate takes ``large_backend``; one that is of the GPU alone takes ``gpu``.  All of
+them have ``put``, ``get``, ``name`` and ``emulated``.
 """
 
 from pathlib import Path
@@ -21,6 +22,8 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_generate_tests(metafunc):
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", [Backend("cpu"), Backend("cuda", emulated=not GPU)], ids=str)
+    if "gpu" in metafunc.fixturenames:
+        metafunc.parametrize("gpu", [Backend("cuda", emulated=not GPU)], ids=str)
     if "large_backend" in metafunc.fixturenames:
         without = pytest.mark.skipif(not GPU, reason="no GPU, and too large to emulate")
         metafunc.parametrize(
@@ -31,8 +34,9 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(autouse=True)
 def _device(request):
     """Switch the emulated GPU on for the tests that run on it; for all others there is no GPU."""
-    parameters = getattr(request.node, "callspec", None)
-    backend = parameters.params.get("backend") if parameters else None
+    callspec = getattr(request.node, "callspec", None)
+    parameters = callspec.params if callspec else {}
+    backend = parameters.get("backend") or parameters.get("gpu")
     if backend is None or not backend.emulated:
         yield
         return

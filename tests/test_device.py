@@ -3,13 +3,14 @@
 import logging
 import math
 
+import cupy as cp
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
 import tripoint
-from backends import Backend, has_gpu
+from backends import has_gpu
 from tripoint import DeviceError, MaterialsError, Sample, sample
 from tripoint._cuda import device, memory, transfer
 from tripoint.errors import DeviceMemoryError
@@ -18,18 +19,10 @@ THREE = {"phases": {"pore": 0, "active": 128, "binder": 255}}
 GIB = 2**30
 
 
-@pytest.fixture(params=[Backend("cuda", emulated=not has_gpu())], ids=str)
-def gpu(request, monkeypatch):
-    """CuPy, or what stands in for it, with a device."""
-    import cupy
-
-    if not request.param.emulated:
-        yield cupy
-        return
-    before = cupy.cuda.runtime.switch_on()
-    monkeypatch.setattr(zarr.core.buffer.gpu, "cp", cupy)  # Zarr, a plugin of pytest, looks for it earlier
-    yield cupy
-    cupy.cuda.runtime.switch_on(before)
+@pytest.fixture(autouse=True)
+def _zarr_finds_it(monkeypatch):
+    """Zarr is a plugin of pytest, and looks for CuPy before there is what stands in for it."""
+    monkeypatch.setattr(zarr.core.buffer.gpu, "cp", cp)
 
 
 def phases(shape=(13, 7, 9), seed=0):
@@ -100,9 +93,9 @@ def test_the_device_in_words(gpu, monkeypatch, tmp_path, caplog):
         "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Tue Sep 23 10:11:16 UTC 2025\n"
     )
     monkeypatch.setattr(device, "_DRIVER", version)
-    found = gpu.cuda.runtime.getDeviceProperties(0)
+    found = cp.cuda.runtime.getDeviceProperties(0)
     name, size = found["name"].decode(), found["totalGlobalMem"]
-    cuda = gpu.cuda.runtime.runtimeGetVersion()
+    cuda = cp.cuda.runtime.runtimeGetVersion()
     words = f"{name} ({size / GIB:.0f} GiB), CUDA {cuda // 1000}.{cuda % 1000 // 10}, driver 580.95.05"
     assert device.describe() == words
     with caplog.at_level(logging.INFO, "tripoint"):
@@ -137,7 +130,7 @@ def test_a_sample_goes_and_comes_back_and_is_checked_once(gpu, monkeypatch):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint16])
 def test_labels_of_a_volume_on_the_gpu_are_checked_there(gpu, dtype):
-    volume = gpu.asarray(phases().astype(dtype))
+    volume = cp.asarray(phases().astype(dtype))
     made = Sample(volume, 1, THREE)
     assert made.device == "cuda"
     assert made.phases.dtype == np.uint8
@@ -152,8 +145,8 @@ def test_parts_of_any_size_arrive_whole(gpu, monkeypatch, buffer, view):
     monkeypatch.setattr(transfer, "BUFFER", buffer)
     volume = np.random.default_rng(2).integers(0, 1 << 30, (13, 7, 9), np.int32)
     np.testing.assert_array_equal(transfer.to_device(volume[view]).get(), volume[view])
-    np.testing.assert_array_equal(transfer.to_host(gpu.asarray(volume)[view]), volume[view])
-    out = gpu.zeros((20, 7, 9), np.int32)
+    np.testing.assert_array_equal(transfer.to_host(cp.asarray(volume)[view]), volume[view])
+    out = cp.zeros((20, 7, 9), np.int32)
     transfer.to_device(volume, out=out[4:17])
     np.testing.assert_array_equal(out.get()[4:17], volume)
     assert not out.get()[17:].any()
@@ -221,7 +214,7 @@ def test_a_thousand_cubed_takes_16_bytes_per_voxel_and_two_thousand_cubed_fit():
 
 
 def test_a_volume_that_does_not_fit_is_refused_before_it_is_moved(gpu):
-    free, _ = gpu.cuda.runtime.memGetInfo()
+    free, _ = cp.cuda.runtime.memGetInfo()
     side = math.ceil((free / 8) ** (1 / 3))
     with pytest.raises(DeviceMemoryError) as refused, memory.budget((side,) * 3):
         pytest.fail("it was begun")
@@ -233,13 +226,13 @@ def test_a_volume_that_does_not_fit_is_refused_before_it_is_moved(gpu):
 
 
 def test_the_gauge_keeps_the_most_that_was_in_use(gpu):
-    pool = gpu.get_default_memory_pool()
+    pool = cp.get_default_memory_pool()
     before, limit = pool.used_bytes(), pool.get_limit()
     with memory.budget((10, 10, 10)) as gauge:
-        one = gpu.zeros(1 << 20, np.uint8)
-        two = gpu.zeros(1 << 20, np.uint8)
+        one = cp.zeros(1 << 20, np.uint8)
+        two = cp.zeros(1 << 20, np.uint8)
         del one
-        three = gpu.zeros(1 << 19, np.uint8)
+        three = cp.zeros(1 << 19, np.uint8)
         assert pool.get_limit() > 0
     assert gauge.peak_bytes == before + (2 << 20)
     assert gauge.device == device.name()
@@ -249,13 +242,13 @@ def test_the_gauge_keeps_the_most_that_was_in_use(gpu):
 
 def test_running_out_of_memory_is_told_in_the_same_way(gpu):
     share = 0.001
-    limit = gpu.get_default_memory_pool().get_limit()
+    limit = cp.get_default_memory_pool().get_limit()
     with (
         pytest.raises(DeviceMemoryError, match=r"ran out of memory .*expected.*allowed.*roi="),
         memory.budget((4, 4, 4), share=share),
     ):
-        gpu.empty(int(0.002 * gpu.cuda.runtime.memGetInfo()[0]), np.uint8)
-    assert gpu.get_default_memory_pool().get_limit() == limit
+        cp.empty(int(0.002 * cp.cuda.runtime.memGetInfo()[0]), np.uint8)
+    assert cp.get_default_memory_pool().get_limit() == limit
     with pytest.raises(DeviceMemoryError), memory.told_in_our_words():
         raise MemoryError("std::bad_alloc: out_of_memory: CUDA error at: cuda_memory_resource")
     with pytest.raises(MemoryError, match="host"), memory.told_in_our_words():
