@@ -17,7 +17,7 @@ flatten       parents  (runs,) in: trees, out: every run its root
               count    (chunks,) roots in every chunk, out
 number_roots  parents  (runs,) in: every run its root, out: −number where a run is a root
               first    (chunks,) roots before every chunk
-Threads per block: a multiple of 32.
+Threads per block: 256.  For join_rows at least 4 blocks are asked for, so that the compiler does not spill to fit 8.
 
 Two trees are joined by making the smaller root the parent of the larger one, if that is still a root: so the
 root of a piece is its first run, whatever the order in which threads come, and numbers follow the raster order
@@ -110,7 +110,7 @@ static __device__ __forceinline__ void unite(Run* parents, Run a, Run b)
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256) join_rows(
+extern "C" __global__ void __launch_bounds__(256, 4) join_rows(
     const int* __restrict__ labels, const long long* __restrict__ first, long long rows, int rows_of_plane, int nx,
     Run* parents)
 {
