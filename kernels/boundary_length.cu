@@ -27,11 +27,13 @@ walk_edges, walk_wide: the length of each edge of a slab and triple.  A thread p
 share_lengths: the mean over the triples of a lattice edge.  A grid-stride loop over all records.
 
 Bytes: the search reads each voxel once from memory in either pass and its three neighbours from cache, 2 bytes per
-voxel; the lattice is written and read once per slab and triple, 4 bytes per voxel; a record is 19 bytes written,
-and 18 read per slab it is marked in.  A walk reads 2 bytes at each of some 17 corners (at equal spacing), from L2.
+voxel; the lattice is cleared once per slab and triple, with its halo some 3 bytes per voxel; a record is 20 bytes
+written, and 11 read per triple and slab that it is marked in.  A walk reads 2 bytes at each of some 17 corners (at
+equal spacing; two to three times as many on a rough line), from L2.
 Scratch: see tripoint._cuda.boundary.length.
 */
 // build: -DWARPS=4 -DCHUNK=992 -DTHREADS=128 -DRING=32
+// build: -DWARPS=4 -DCHUNK=992 -DTHREADS=128 -DRING=64
 
 #define LANES 31           // of a warp that own a voxel
 #define EVERYONE 0xffffffff

@@ -70,7 +70,7 @@ def junctions(
     -----
     One pass over the edges in their own order, so that lengths are summed in one order on every machine; on
     the GPU they are summed as whole numbers, whose order does not matter. Memory beyond the input: about 130
-    bytes per triple of regions, on the GPU 300 and 0.25 GB. For a volume in blocks see
+    bytes per triple of regions, on the GPU 330 and 0.35 GB. For a volume in blocks see
     :func:`count_junctions`, of which this is the case of one block.
     """
     spacing = check_spacing(spacing)

@@ -13,18 +13,19 @@ import numpy as np
 
 from tripoint._cuda.compiled import kernel
 
-LATTICE = 1 << 29
-"""Bytes for the lattice of corners of a slab with its halo, two per corner: as many planes as that makes."""
+LATTICE = 0.25
+"""Bytes per voxel of the volume for the lattice of a slab's corners and its halo's, two per corner."""
 
 SLAB = 16
-"""Planes treated at a time at least."""
+"""Planes of a slab at least."""
 
 POOL = 1 << 28
 """Bytes for the walks through tangles that are under way at the same time."""
 
 WARPS, CHUNK = 4, 31 * 32  # per block of the search; voxels per warp
-THREADS, RING = 128, 32  # per block of the walk; corners that a thread keeps, of three successive steps
-DEFINES = {"WARPS": WARPS, "CHUNK": CHUNK, "THREADS": THREADS, "RING": RING}
+THREADS = 128  # per block of the walk
+RING, LONG_RING = 32, 64  # corners that a thread keeps, of three successive steps
+LONG = 10  # steps that need the long one: 0.3 % of a rough cathode's edges overrun the other, at 14 steps 6 %
 
 
 class Edges(NamedTuple):
@@ -51,7 +52,7 @@ def junction_edges(
 
     Parameters are those of the host side. Beside the 19 bytes per record that are returned: 1 byte per
     record; 0.03 bytes per voxel while they are listed; then 21 bytes per record of one slab and triple, the
-    lattice of the slab's corners (at most LATTICE bytes, or 2 bytes per voxel of SLAB planes and their halo,
+    lattice of the slab's corners (0.25 bytes per voxel, or 2 bytes per voxel of SLAB planes and their halo,
     if that is more), and at most POOL bytes.
     """
     edges, signs = _list_edges(phases, triples, access, carriers)
@@ -93,8 +94,8 @@ def _list_edges(
     return edges, signs
 
 
-def _kernel(name: str) -> Any:
-    return kernel("boundary_length", name, **DEFINES)
+def _kernel(name: str, ring: int = RING) -> Any:
+    return kernel("boundary_length", name, WARPS=WARPS, CHUNK=CHUNK, THREADS=THREADS, RING=ring)
 
 
 def _threads(n: int) -> tuple[tuple[int], tuple[int]]:
@@ -122,7 +123,7 @@ class _Walks:
         self.halo = len(weights)
         nz, ny, nx = shape
         corners = (ny + 2) * (nx + 2)  # of a plane, with an empty row and column
-        self.slab = max(SLAB, LATTICE // (2 * corners) - 2 * self.halo - 3)
+        self.slab = max(SLAB, int(LATTICE * nz / 2) - 2 * self.halo - 3)
         planes = min(self.slab + 2 * self.halo, nz) + 3
         self.links = cp.empty(-(-planes * corners // 2), cp.uint32)
         first_voxels = cp.arange(nz + 1, dtype=cp.int64) * (ny * nx)
@@ -151,7 +152,8 @@ class _Walks:
         _kernel("mark_links")(*_threads(end - begin), arguments)
 
     def _walk(self, first: int, chosen: cp.ndarray) -> None:
-        _kernel("walk_edges")(*_threads(len(chosen)), self._arguments(first, chosen))
+        ring = LONG_RING if self.halo > LONG else RING
+        _kernel("walk_edges", ring)(*_threads(len(chosen)), self._arguments(first, chosen))
 
     def _walk_wide(self, first: int, chosen: cp.ndarray) -> None:
         """Walk the edges whose surroundings are too tangled for a ring in shared memory."""

@@ -15,7 +15,7 @@ import numpy as np
 from tripoint._cuda.compiled import kernel
 
 TILE = 1 << 21
-"""Records of edges treated at a time: bounds the scratch, about 120 bytes per record."""
+"""Records of edges treated at a time: bounds the scratch, about 170 bytes per record."""
 
 THREADS = 256
 ID = 0xFFFFFFFF
@@ -50,7 +50,8 @@ def junctions(
 
     Lengths are added up as whole numbers, parts of the longest edge so small that their sum just fits 64 bits
     (2⁻³⁵ of it for 10⁸ edges): the result does not depend on the order, nor on tiles. 72 bytes per row of the
-    tables of tiles, which are merged when all others together are as long as the first one, 0.25 GB per tile.
+    tables of tiles, which are merged when all others together are as long as the first one, and 0.35 GB for
+    a tile.
 
     Returns
     -------
