@@ -101,7 +101,7 @@ def analyze(
         except DeviceMemoryError as error:
             if device != "auto":
                 raise
-            log.warning("device: cpu (%s)", error)
+            log.warning("device: cpu (%s)", str(error))  # the error itself holds on to GPU memory
     return _analyze(sample.to("cpu"), configuration, progress)
 
 

@@ -123,7 +123,7 @@ def _fits(box: Box) -> bool:
     try:
         _cuda.memory.plan(box_shape(box))
     except DeviceMemoryError as error:
-        log.warning("device: cpu (%s)", error)
+        log.warning("device: cpu (%s)", str(error))
         return False
     return True
 
