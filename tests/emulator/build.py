@@ -122,7 +122,7 @@ namespace {{
 }}
 #line 1 "launch.cpp"
 #define EXPORTED extern "C" EMULATOR_OWN __attribute__((visibility("default")))
-static void (*find(const char* name))(void**) {{
+EMULATOR_OWN static void (*find(const char* name))(void**) {{
 {find}
     return nullptr;
 }}

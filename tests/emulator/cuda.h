@@ -145,7 +145,7 @@ struct Signature<void (*)(P...)> {
 #define __CUDACC_RTC__
 
 #if defined(__ELF__)
-#define __shared__ static __attribute__((section("cuda_shared")))
+#define __shared__ static __attribute__((section("cuda_shared"), used))
 #else
 #define __shared__ static
 #endif

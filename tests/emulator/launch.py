@@ -142,8 +142,8 @@ class _Launch(ctypes.Structure):
 def _ranges(arguments: Sequence[Any]) -> list[int]:
     """Return start, size and argument of each piece of memory that a kernel was given.
 
-    A size is that of whole 32-bit words: memory comes in multiples of 256 bytes and more, so that a kernel may read
-    a word of which only the first bytes belong to the array.
+    Sizes count whole 32-bit words: CuPy's memory comes in multiples of 512 bytes, so a kernel may read a word
+    of which only the first bytes belong to the array.
     """
     ranges = {}
     for place, argument in enumerate(arguments):

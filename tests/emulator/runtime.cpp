@@ -421,8 +421,9 @@ void watch(const void* address, unsigned size, Access access) {
 
 // ------------------------------------------------------------------------------------------- launching
 
-extern "C" char __start_cuda_shared[] __attribute__((weak, visibility("hidden")));
-extern "C" char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __start_cuda_shared[] __attribute__((visibility("hidden")));
+extern "C" char __stop_cuda_shared[] __attribute__((visibility("hidden")));
+__attribute__((section("cuda_shared"), used)) static char always[16];  // the linker names no section that is not there
 
 static int find_library(dl_phdr_info* info, size_t, void*) {
     uintptr_t low = UINTPTR_MAX, high = 0;
@@ -446,9 +447,8 @@ static void prepare_once() {
     if (memory == MAP_FAILED) abort();
     stacks = {reinterpret_cast<uintptr_t>(memory), size};
     dl_iterate_phdr(find_library, nullptr);
-    if (__start_cuda_shared)
-        shared = {reinterpret_cast<uintptr_t>(__start_cuda_shared), static_cast<uintptr_t>(__stop_cuda_shared - __start_cuda_shared)};
-    shadows = static_cast<Shadow*>(calloc(shared.size + 1, sizeof(Shadow)));
+    shared = {reinterpret_cast<uintptr_t>(__start_cuda_shared), static_cast<uintptr_t>(__stop_cuda_shared - __start_cuda_shared)};
+    shadows = static_cast<Shadow*>(calloc(shared.size, sizeof(Shadow)));
 }
 
 static void begin(const Launch& launch) {
@@ -481,7 +481,7 @@ static void run_block() {
     for (int t = 0; t < count; ++t) threads[t].state = FRESH;
     unfinished = count;
     ++epoch;
-    if (shared.size) memset(reinterpret_cast<void*>(shared.start), 0xCB, shared.size);
+    memset(reinterpret_cast<void*>(shared.start), 0xCB, shared.size);
     while (unfinished) {
         bool moved = false;
         for (cursor = 0; cursor < count; ++cursor) {

@@ -371,8 +371,8 @@ def _operators() -> None:
         "or": cupy.bitwise_or, "xor": cupy.bitwise_xor, "lshift": cupy.left_shift, "rshift": cupy.right_shift,
     }  # fmt: skip
     comparisons = {
-        "lt": cupy.less, "le": cupy.less_equal, "gt": cupy.greater, "ge": cupy.greater_equal, "eq": cupy.equal,
-        "ne": cupy.not_equal,
+        "lt": cupy.less, "le": cupy.less_equal, "gt": cupy.greater, "ge": cupy.greater_equal,
+        "eq": cupy.equal, "ne": cupy.not_equal,
     }  # fmt: skip
     for name, ufunc in {**arithmetic, **comparisons}.items():
         setattr(ndarray, f"__{name}__", lambda a, b, f=ufunc: f(a, b))

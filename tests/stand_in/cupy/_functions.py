@@ -203,7 +203,9 @@ class ufunc:
         ):
             raise NotImplementedError(self.name)
         if a.dtype.kind == "f":
-            message = "sums of floats by atomics depend on scheduling, and CuPy's maxima of doubles are float32's"
+            message = (
+                "sums of floats by atomics depend on scheduling, and CuPy's maxima of doubles are float32's"
+            )
             raise NotImplementedError(message)
         if not (a.dtype.itemsize == 4 or a.dtype == np.uint64):
             message = f"cupy.{self.name}.at of {a.dtype}: CUDA's atomics are of 32 bits or unsigned"
