@@ -237,7 +237,7 @@ extern "C" __global__ void __launch_bounds__(256) find_contacts(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256) sum_pairs(
+extern "C" __global__ void __launch_bounds__(256, 2) sum_pairs(
     const long long* __restrict__ order, const long long* __restrict__ first, long long pairs, long long n,
     const long long* __restrict__ key, const Word* __restrict__ rows, const long long* __restrict__ place,
     const double* __restrict__ factors, int* __restrict__ source, int* __restrict__ target,
