@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from backends import has_gpu
 from tripoint import cli, synth
 
 OUTPUTS = {
@@ -66,7 +67,7 @@ GIVEN = ("spacing=[1,1,1]", "materials=solid_state_cathode", "output=out")
 
 
 def test_analyze_writes_everything(run, volume, tmp_path):
-    code, out, err = run("analyze", f"input={volume}", *GIVEN)
+    code, out, err = run("analyze", f"input={volume}", *GIVEN, "device=cpu")
     assert code == 0, err
     assert out.strip().endswith("report.html")
     assert {path.name for path in (tmp_path / "out").iterdir()} == OUTPUTS
@@ -76,6 +77,28 @@ def test_analyze_writes_everything(run, volume, tmp_path):
     assert summary["run"]["device"] == "cpu"
     assert "device 'cpu'" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cathode.tif", "out"]
+
+
+def test_auto_takes_the_gpu_where_there_is_one_and_says_which(gpu, run, phases, tmp_path):
+    tifffile.imwrite(tmp_path / "cathode.tif", phases[:24, :20, :22])
+    code, _, err = run("analyze", "input=cathode.tif", *GIVEN, "subvolumes=0")
+    assert code == 0, err
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["run"]["device"] == "cuda"
+    name = summary["run"]["device_name"]
+    assert sum(line.startswith("device: ") for line in err.splitlines()) == 1, err
+    assert f"device: {name} (" in err
+    assert f"on the device '{name}'" in err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == OUTPUTS
+
+
+def test_without_a_gpu_auto_says_why(run, volume):
+    if has_gpu():
+        pytest.skip("there is a GPU")
+    code, _, err = run("analyze", f"input={volume}", *GIVEN, "subvolumes=0")
+    assert code == 0, err
+    assert [line for line in err.splitlines() if line.startswith("device: cpu (no GPU: ")], err
+    assert err.count("device: ") == 1
 
 
 def test_an_existing_result_stays_unless_told(run, volume, tmp_path):
@@ -171,7 +194,8 @@ BAD = [
     ("particles.neck_ratio=null", "neck_ratio is None"),
     ("particles.min_voxels=-1", "min_voxels is -1"),
     ("connectivity=7", "connectivity is 7"),
-    ("device=cuda", "GPU"),
+    pytest.param("device=cuda", "GPU", marks=pytest.mark.skipif(has_gpu(), reason="there is a GPU")),
+    ("device_memory=0", "device_memory is 0"),
     ("device=toaster", "use cpu, cuda or auto"),
     ("colour=red", "no setting 'colour'"),
     ("overwrite=maybe", "expected true or false"),
@@ -180,7 +204,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("change", "words"), BAD, ids=[change for change, _ in BAD])
+@pytest.mark.parametrize(("change", "words"), BAD)
 def test_bad_input(run, tmp_path, volume, phases, change, words):
     (tmp_path / "text.tif").write_text("this is not an image")
     (tmp_path / "thing.docx").write_text("nor is this")

@@ -122,7 +122,8 @@ def test_saved_is_loaded(result, tmp_path):
 
 def test_result_of_an_analysis_is_loaded(tmp_path):
     """The real thing: every column has a unit, and everything comes back."""
-    result = tripoint.analyze(tripoint.synth.solid_state_cathode((40, 36, 32), (0.4, 0.4, 0.4), seed=1))
+    sample = tripoint.synth.solid_state_cathode((40, 36, 32), (0.4, 0.4, 0.4), seed=1)
+    result = tripoint.analyze(sample, device="cpu")
     result.save(tmp_path / "out")
     loaded = tripoint.load(tmp_path / "out")
     assert_same(loaded, result)

@@ -71,8 +71,5 @@ def test_channels_share_the_grid():
 def test_devices():
     sample = Sample(volume(), 1, THREE)
     assert sample.to("cpu") is sample
-    assert sample.to("auto").device == "cpu"
     with pytest.raises(DeviceError, match="use cpu, cuda or auto"):
         sample.to("tpu")
-    with pytest.raises(DeviceError):
-        sample.to("cuda")

@@ -84,7 +84,7 @@ def sample():
 
 @pytest.fixture(scope="module")
 def result(sample):
-    return tripoint.analyze(sample)
+    return tripoint.analyze(sample, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_lengths_are_worked_out_once(sample, monkeypatch):
         pytest.fail("the edges are listed a second time")
 
     monkeypatch.setattr("tripoint.boundary.length.junction_edges", again)
-    assert tripoint.analyze(sample).summary["junctions_total"]["length"] > 0
+    assert tripoint.analyze(sample, device="cpu").summary["junctions_total"]["length"] > 0
 
 
 def test_interfaces(sample, summary):
@@ -328,7 +328,8 @@ def test_run(result, monkeypatch):
     # the phases' byte and what the run took beyond, per voxel
     monkeypatch.setattr(RunRecord, "working_bytes", property(lambda _: 5 * 1728))
     monkeypatch.setattr(RunRecord, "peak_bytes", property(lambda _: 123_456))
-    run = tripoint.analyze(result.sample, neck_ratio=0.8, min_voxels=3, connectivity=26, subvolumes=2)
+    asked = {"neck_ratio": 0.8, "min_voxels": 3, "connectivity": 26, "subvolumes": 2}
+    run = tripoint.analyze(result.sample, device="cpu", **asked)
     assert run.summary["run"]["bytes_per_voxel"] == 6.0
     assert run.summary["run"]["peak_memory_bytes"] == 123_456
     assert run.summary["run"]["configuration"] == {
@@ -375,7 +376,7 @@ def blobs():
 
 def test_representativity(blobs):
     """Boxes by NumPy: fractions, edges and transitions owned by their lowest voxel, Student's interval."""
-    found = tripoint.analyze(blobs).summary
+    found = tripoint.analyze(blobs, device="cpu").summary
     boxes = list(product(*([(0, n // 2), (n // 2, n)] for n in blobs.shape)))
     volumes = np.array([np.prod([end - begin for begin, end in box]) for box in boxes]) * VOXEL
 
@@ -442,7 +443,8 @@ def layers(*thicknesses):
 
 
 def warnings_of(volume, materials=THREE, **parameters):
-    return tripoint.analyze(Sample(volume, (1, 1, 1), materials), **parameters).summary["warnings"]
+    sample = Sample(volume, (1, 1, 1), materials)
+    return tripoint.analyze(sample, device="cpu", **parameters).summary["warnings"]
 
 
 def starting(warnings, start):
@@ -508,7 +510,7 @@ def test_warns_where_no_phase_is_particulate():
 def test_warns_of_coarse_resolution(thickness, spacing, voxels):
     """A layer between two others is 4 V / S thick, counted in cubes of a voxel's volume."""
     sample = Sample(layers(12, thickness, 12), spacing, THREE)
-    found = starting(tripoint.analyze(sample).summary["warnings"], "the resolution is coarse")
+    found = starting(tripoint.analyze(sample, device="cpu").summary["warnings"], "the resolution is coarse")
     own = sample.phases == 1
     surface = crofton.area(transitions(own, ~own), spacing)
     assert 4 * own.sum() * sample.voxel_volume ** (2 / 3) / surface == pytest.approx(voxels, abs=0.05)
@@ -576,7 +578,7 @@ def test_without_terminals_nothing_is_known():
     """No carrier can be followed: edges are unknown, shares and utilization are not defined."""
     volume = np.zeros((6, 6, 6), np.uint8)
     volume[:, 2:4, 1:3], volume[:, 2:4, 3:5] = 1, 2
-    found = tripoint.analyze(Sample(volume, (1, 1, 1), THREE))
+    found = tripoint.analyze(Sample(volume, (1, 1, 1), THREE), device="cpu")
     total = found.summary["junctions_total"]
     assert (total["edges"], total["unknown_edges"]) == ([12, 0, 0], [12, 0, 0])
     assert (total["active_length"], total["length"]) == (0, pytest.approx(12))

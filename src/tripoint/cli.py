@@ -185,11 +185,17 @@ def _claim(config: Any, outputs: set[Path]) -> None:
 
 def _log_to_stderr() -> None:
     """Send what tripoint says of its progress to standard error, and to nobody else."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers = [handler]
+    log.handlers = [_ToStderr()]
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+class _ToStderr(logging.Handler):
+    """Write lines to what standard error is at that moment: a progress bar takes its place to stay below."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        sys.stderr.write(self.format(record) + "\n")
 
 
 def _plain(config: Any) -> dict[str, Any]:
