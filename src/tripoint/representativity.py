@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -97,6 +98,7 @@ def measure(
     Parameters
     ----------
     phases : (z, y, x) uint8
+        On the host or on the GPU.
     spacing : (z, y, x)
         µm.
     materials : Materials
@@ -108,13 +110,17 @@ def measure(
 
     Notes
     -----
-    One more boundary scan, box by box; no memory that grows with the volume.
+    One more boundary scan, box by box, and one pass that counts labels; no memory that grows with the volume.
+    On the GPU that is two kernels a box, the same ones for all boxes, and only their counts come back.
     """
     if divisions > min(phases.shape) // SMALLEST_BOX:
         divisions = 2
     if divisions < 2 or min(phases.shape) < 2 * SMALLEST_BOX:
         return Representativity(0, {}, {}, {})
     names = {phase.label: phase.name for phase in materials.phases}
+    scan = partial(
+        boundary.scan, junctions=materials.junction_labels, labels=whole.labels, junction_map=False
+    )
     implementation = _cuda if is_cupy_array(phases) else _cpu
     fractions: list[list[float]] = []
     parts = []
@@ -122,7 +128,7 @@ def measure(
         block = phases[tuple(slice(*side) for side in box)]
         counts = implementation.boundary.label_counts(block)
         fractions.append([counts[label] / block.size for label in names])
-        part = boundary.scan(phases, spacing, materials.junction_labels, within=box, junction_map=False)
+        part = scan(phases, spacing, within=box)
         parts.append((part, block.size * math.prod(spacing)))
     return Representativity(
         subvolumes=len(parts),

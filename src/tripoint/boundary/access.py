@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
 from tripoint.errors import InputError
 from tripoint.materials import CARRIERS
@@ -83,16 +84,35 @@ def check_triples(junctions: Iterable[Sequence[int]]) -> tuple[tuple[int, int, i
     return tuple(checked)
 
 
-def check_access(access: Access | None, shape: Sequence[int]) -> None:
-    """Raise InputError unless access is missing or of the volume's shape."""
+def check_labels(labels: Iterable[int]) -> tuple[int, ...]:
+    """Return labels in ascending order, each once, or say which one is none."""
+    checked = set()
+    for label in labels:
+        try:
+            value = operator.index(label)
+        except TypeError:
+            value = -1
+        if not 0 <= value <= 255:
+            message = f"{label!r} is not a label from 0 to 255; give the labels, for example labels=[0, 1, 2]"
+            raise InputError(message)
+        checked.add(value)
+    return tuple(sorted(checked))
+
+
+def check_access(access: Access | None, phases: Any) -> None:
+    """Raise InputError unless access is missing, or of the volume's shape and where the volume is."""
     if access is None:
         return
     if not isinstance(access, Access):
         message = f"access is {type(access).__name__}; expected what percolation.access returns"
         raise InputError(message)
-    if tuple(access.volume.shape) != tuple(shape):
+    if tuple(access.volume.shape) != tuple(phases.shape):
         message = (
-            f"access has shape {tuple(access.volume.shape)} and the phases {tuple(shape)}; "
+            f"access has shape {tuple(access.volume.shape)} and the phases {tuple(phases.shape)}; "
             "make it from the same volume"
         )
+        raise InputError(message)
+    if is_cupy_array(access.volume) != is_cupy_array(phases):
+        sides = ["the GPU" if is_cupy_array(volume) else "the host" for volume in (access.volume, phases)]
+        message = f"access is on {sides[0]} and the phases on {sides[1]}; make it from the same volume"
         raise InputError(message)

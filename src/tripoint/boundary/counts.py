@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,20 @@ from tripoint.errors import InputError
 from tripoint.sample import Spacing
 
 Axes = tuple[int, int, int]
+
+
+class Counts(NamedTuple):
+    """The integers of a scan, on the host, and its map, where the phases live.
+
+    ``edges`` (triples, 3 axes, 3) and ``total`` (3 axes, 3): all, active, unknown. ``transitions`` and
+    ``connected`` (pairs, 13 directions). ``junction_map`` uint8 of the box's shape, or None.
+    """
+
+    edges: np.ndarray
+    total: np.ndarray
+    transitions: np.ndarray
+    connected: np.ndarray
+    junction_map: Any
 
 
 @dataclass(frozen=True)
@@ -154,7 +168,7 @@ class BoundaryScan:
     spacing : (z, y, x)
         Voxel size, µm.
     labels : tuple of int
-        Labels present.
+        Labels present, or those that were asked for.
     triples : tuple of (int, int, int)
         Labels of the junctions that were counted.
     every_triple : bool
@@ -165,7 +179,8 @@ class BoundaryScan:
         The integers: ``edges``, ``total``, ``transitions``, ``connected``.
     junction_map : (z, y, x) uint8 or None
         0 where a voxel touches no edge; without access 1 where it touches one; with access that of the best
-        edge it touches: 1 dead, 2 unknown, 3 active. Covers ``within``; None after adding parts.
+        edge it touches: 1 dead, 2 unknown, 3 active. Covers ``within``; None after adding parts. Where the
+        phases live.
     sources : tuple of Source
         The array and its boxes, from which lengths are computed when asked for; empty after adding scans of
         different arrays, which so need not stay in memory.
@@ -183,7 +198,7 @@ class BoundaryScan:
     triples: tuple[tuple[int, int, int], ...]
     every_triple: bool
     networks: Mapping[str, tuple[int, ...]] | None
-    counts: Any = field(repr=False)
+    counts: Counts = field(repr=False)
     junction_map: Any = field(repr=False)
     sources: tuple[Source, ...] = field(repr=False)
     boxes: tuple[Box, ...] = field(default=(), repr=False)

@@ -10,8 +10,8 @@ from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
 from tripoint.blocks import check_within, place
-from tripoint.boundary.access import Access, check_access, check_triples
-from tripoint.boundary.counts import BoundaryScan
+from tripoint.boundary.access import Access, check_access, check_labels, check_triples
+from tripoint.boundary.counts import BoundaryScan, Counts
 from tripoint.boundary.length import Source
 from tripoint.sample import check_phases, check_spacing
 
@@ -23,6 +23,7 @@ def scan(
     *,
     access: Access | None = None,
     within: Sequence[Sequence[int]] | None = None,
+    labels: Iterable[int] | None = None,
     junction_map: bool = True,
     interfaces: bool = True,
     origin: Sequence[int] | None = None,
@@ -53,8 +54,11 @@ def scan(
     within : ((z0, z1), (y0, y1), (x0, x1)), optional
         Half-open box of the voxels whose edges, faces and transitions are counted. Neighbours outside it are
         read where the volume has them.
+    labels : labels, optional
+        The labels that count, where they are known; voxels of others are of no phase. Default: those present,
+        which are looked for in a pass of its own.
     junction_map : bool
-        Whether to mark the voxels that touch an edge, 1 byte per voxel.
+        Whether to mark the voxels that touch an edge, 1 byte per voxel, where the phases live.
     interfaces : bool
         Whether to count faces and transitions. Without them and with ``junctions`` given, edges alone
         are counted, three times as fast; ``labels`` are then those of the junctions.
@@ -69,18 +73,19 @@ def scan(
     Raises
     ------
     InputError
-        Phases that are not 3D uint8, a triple that is not three different labels, access of another shape,
-        a box that is not inside the volume.
+        Phases that are not 3D uint8, a triple that is not three different labels, labels that are none,
+        access of another shape or on another device, a box that is not inside the volume.
 
     Notes
     -----
     The edge rule is that of MATBOX (``Function_TPBL_direct_Algorithm``) and TauFactor
-    (``MetricsRVA.m``). Memory beyond the input: the map (1 byte per voxel) and two planes of bits per thread.
+    (``MetricsRVA.m``). Memory beyond the input: the map (1 byte per voxel), and on the host two planes of
+    bits per thread. Counts are the same integers from the host and from the GPU, and are on the host.
     """
     check_phases(phases)
     spacing = check_spacing(spacing)
     triples = None if junctions is None else check_triples(junctions)
-    check_access(access, phases.shape)
+    check_access(access, phases)
     box = check_within(within, phases.shape)
     start = [0, 0, 0] if origin is None else [begin for begin, _ in place(origin, phases.shape)[0]]
     implementation: Any = _cuda if is_cupy_array(phases) else _cpu
@@ -91,16 +96,18 @@ def scan(
     inner = tuple(
         (begin - part.start, end - part.start) for (begin, end), part in zip(box, crop, strict=True)
     )
-    if interfaces or triples is None:
-        labels = implementation.boundary.labels_present(phases[crop])
+    if labels is not None:
+        present = check_labels(labels)
+    elif interfaces or triples is None:
+        present = implementation.boundary.labels_present(phases[crop])
     else:
-        labels = tuple(sorted({label for triple in triples for label in triple}))
-    counted = tuple(combinations(labels, 3)) if triples is None else triples
-    counts = implementation.boundary.scan(
+        present = tuple(sorted({label for triple in triples for label in triple}))
+    counted = tuple(combinations(present, 3)) if triples is None else triples
+    found = implementation.boundary.scan(
         phases[crop],
-        tuple(sorted({*labels, *(label for triple in counted for label in triple)})),
+        tuple(sorted({*present, *(label for triple in counted for label in triple)})),
         counted,
-        tuple(combinations(labels, 2)) if interfaces else (),
+        tuple(combinations(present, 2)) if interfaces else (),
         access=None if access is None else access.volume[crop],
         carriers=() if access is None else access.carriers,
         box=inner,
@@ -110,12 +117,12 @@ def scan(
     return BoundaryScan(
         shape=size,
         spacing=spacing,
-        labels=labels,
+        labels=present,
         triples=counted,
         every_triple=triples is None,
         networks=None if access is None else dict(access.networks),
-        counts=counts,
-        junction_map=counts.junction_map,
+        counts=Counts(*found),
+        junction_map=found.junction_map,
         sources=(Source(phases, access, box),),
         boxes=(place([o + begin for o, (begin, _) in zip(start, box, strict=True)], size)[0],),
         located=origin is not None,

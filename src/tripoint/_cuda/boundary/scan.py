@@ -1,7 +1,8 @@
 """One pass over a label volume on the GPU, 32 voxels to a machine word; see kernels/boundary.cu.
 
-The kernel is built for the labels, pairs and triples at hand, so that its loops over them unroll to the few logical
-instructions that they need.  Volumes of more than FEW labels take kernels/boundary_many.cu, a voxel at a time.
+The kernel is built for the labels, pairs and triples at hand, so that its loops over them unroll to the
+few logical instructions that they need.  For more than FEW labels there is kernels/boundary_many.cu, which
+takes a voxel at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cupy as cp
 import numpy as np
@@ -23,8 +24,8 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 Carriers = tuple[tuple[int, tuple[int, ...]], ...]
 
 FEW = 5  # labels that the fast kernel is built for at most
-MOST_COUNTS = 165  # that one launch of it keeps in registers
-PAIRS_AT_A_TIME = 6
+MOST_COUNTS = 165  # that one launch of it keeps in registers, with all that it needs besides
+PAIRS_AT_A_TIME = 5  # if all do not fit
 
 OWN_X, OWN_Y = 120, 7  # voxels of a warp's tile along x and y, see the kernel
 WARPS = 4  # per block
@@ -67,16 +68,16 @@ def scan(
 ) -> Counts:
     """Count edges, transitions and connected transitions owned by the voxels of a box, in one pass.
 
-    Parameters are those of the host side.  Volumes whose rows are contiguous, such as crops of C-ordered ones, are
-    read in place; others are copied first, 1 byte per voxel.
+    Parameters are those of the host side.  Volumes whose rows are contiguous, such as crops of C-ordered
+    ones, are read in place; others are copied first, 1 byte per voxel.
 
     Notes
     -----
-    Bytes that must move per voxel: 1 read, 1 more with access, 1 written with the map; at the 4.3 TB/s that an H200
-    copies with, edges and map of 1024³ voxels take 0.50 ms.  Instructions per voxel, counted from the machine code for
-    sm_90: 10 for edges and map of one triple, 27 with the transitions between four phases, 18 and 40 with access.  Of
-    these 6.9 and 16.5, 11.7 and 23.8 are integer ones, of which an SM executes 64 a clock: 0.55 and 1.3 ms, 0.93 and
-    1.9 ms for 1024³ voxels.  Memory beyond input and map: the counts.
+    Bytes that must move per voxel: 1 read, 1 more with access, 1 written with the map.  At the 4.3 TB/s that
+    an H200 copies with, edges and map of 1024³ voxels take 0.50 ms at least.  Instructions per voxel, counted
+    from the machine code for sm_90: 10 for edges and map of one triple, 27 with the transitions between four
+    phases; with access 18 and 40.  Of these 6.9, 16.5, 11.7 and 23.8 are integer ones, of which an SM
+    executes 64 a clock: 0.55, 1.3, 0.93 and 1.9 ms for 1024³ voxels.  Memory beyond input and map: counts.
     """
     work = Work(_with_rows(phases), None if access is None else _with_rows(access), carriers, box)
     sets = [_ascending(triple) for triple in triples]
@@ -88,10 +89,10 @@ def scan(
     for part in _parts(work, tuple(sorted(set(sets))), tuple(sorted(pairs))):
         few = len(part.labels) <= FEW and _fits_words(work)
         found = (_count_words if few else _count_voxels)(work, part, marks if part.triples else None)
-        rows = [pairs.index(pair) for pair in part.pairs]
+        rows = _places(pairs, part.pairs)
         transitions[rows], connected[rows] = found.transitions, found.connected
         if part.triples:
-            edges, total = found.edges[[part.triples.index(triple) for triple in sets]], found.total
+            edges, total = found.edges[_places(part.triples, sets)], found.total
     return Counts(edges, total, transitions, connected, marks)
 
 
@@ -109,6 +110,11 @@ def label_counts(phases: cp.ndarray) -> np.ndarray:
 def labels_present(phases: cp.ndarray) -> tuple[int, ...]:
     """Return the distinct labels of a volume, ascending."""
     return tuple(np.flatnonzero(label_counts(phases)).tolist())
+
+
+def _places(keys: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
+    place = {key: k for k, key in enumerate(keys)}
+    return [place[key] for key in wanted]
 
 
 def _ascending(triple: Triple) -> Triple:
@@ -231,7 +237,7 @@ def _defines(work: Work, part: Part) -> dict[str, int]:
 
 
 def _unpacked(work: Work, part: Part, counts: np.ndarray, marks: cp.ndarray | None) -> Counts:
-    """Return the counts as they stand in one row, those of connected transitions for connectable pairs only."""
+    """Return the counts, which stand one after the other; connected ones for connectable pairs alone."""
     statuses = 1 if work.access is None else 3
     n_triples, n_pairs = len(part.triples), len(part.pairs)
     edges, total = np.zeros((n_triples, 3, 3), np.int64), np.zeros((3, 3), np.int64)
@@ -284,7 +290,11 @@ def _count_voxels(work: Work, part: Part, marks: cp.ndarray | None) -> Counts:
     edges, total, transitions, connected = np.split(counts.get().astype(np.int64), ends)
     shape = (n_pairs, 13)
     return Counts(
-        edges.reshape(n_triples, 3, 3), total.reshape(3, 3), transitions.reshape(shape), connected.reshape(shape), marks
+        edges.reshape(n_triples, 3, 3),
+        total.reshape(3, 3),
+        transitions.reshape(shape),
+        connected.reshape(shape),
+        marks,
     )
 
 
