@@ -472,3 +472,12 @@ def test_too_many_junctions_are_refused():
         boundary.junction_edges(volume, (1, 1, 1), combinations(range(14), 3))
     with pytest.raises(InputError, match="three different labels"):
         boundary.junction_edges(volume, (1, 1, 1), [(1, 1, 2)])
+
+
+def test_access_of_the_other_side_is_refused(backend):
+    if backend.name == "cpu":
+        pytest.skip("there is one side only")
+    volume = np.zeros((3, 4, 5), np.uint8)
+    access = boundary.Access(volume, {"ion": (0,)})
+    with pytest.raises(InputError, match="access is on the host and the phases on the GPU"):
+        boundary.junction_edges(backend.put(volume), (1, 1, 1), TRIPLE, access=access)

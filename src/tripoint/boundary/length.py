@@ -68,18 +68,18 @@ def junction_edges(
     JunctionEdges
         19 bytes per edge and triple, where the phases live. While it works, 1 byte more per edge, and on the
         host 27 bytes per edge of at most three slabs of 16 planes per thread; on the GPU 21 bytes per edge of
-        a slab, and 0.5 GB for its lattice, or 2 bytes per voxel of 16 planes and their halo if that is more.
+        a slab, and for its lattice 0.25 bytes per voxel, or 2 per voxel of 16 planes and their halo.
 
     Raises
     ------
     InputError
         Phases that are not 3D uint8, triples that are not three different labels, more than 256 of
-        them, access of another shape.
+        them, access of another shape or on another device.
     """
     check_phases(phases)
     spacing = check_spacing(spacing)
     triples = check_triples(junctions)
-    check_access(access, phases.shape)
+    check_access(access, phases)
     if len(triples) > 256:
         message = f"lengths of {len(triples)} junctions were asked for and 256 fit; name those of interest"
         raise InputError(message)
