@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from small_graphs import contacts_of, nodes_of, regions_of
+from backends import Backend
+from small_graphs import contacts_of, nodes_of, put, regions_of
 from strategies import phase_volumes
 from tripoint import boundary, distance, graph, particles, percolation
 from tripoint.errors import InputError, TripointError
@@ -26,6 +27,7 @@ MATERIALS = Materials(
     terminals={"ion": "z-", "electron": "z+"},
 )
 SPACING = (1.0, 0.5, 2.0)
+HOST = Backend("cpu")
 
 
 class Surfaces:
@@ -35,8 +37,8 @@ class Surfaces:
         self.table, self.surface_area = table, surface_area
 
 
-def made(phases, block=2, seed=0, junctions=True):
-    """Return a graph with invented surfaces and junctions."""
+def made(phases, block=2, seed=0, junctions=True, backend=HOST):
+    """Return a graph with invented surfaces and junctions, brought to the host."""
     regions = regions_of(phases, block)
     nodes = nodes_of(regions, phases, SPACING)
     contacts = contacts_of(regions, SPACING)
@@ -46,11 +48,15 @@ def made(phases, block=2, seed=0, junctions=True):
     count = random.integers(1, 9) if junctions and all(map(len, ids)) else 0
     corners = zip("abc", ids, strict=True)
     table = pd.DataFrame({name: random.choice(choice, count) if count else [] for name, choice in corners})
+    table = table.astype(np.int32)
     table["junction"] = np.int32(0)
     table["length"] = random.uniform(1, 5, count)
     table["active_length"] = table["length"] * random.random(count)
     sample = Sample(phases, SPACING, MATERIALS, name="made")
-    return graph.build(nodes, Surfaces(contacts, surface), table, sample), surface
+    touching = Surfaces(put(backend, contacts), backend.put(surface))
+    built = graph.build(put(backend, nodes), touching, put(backend, table), sample)
+    assert built.device == backend.name
+    return built.to("cpu"), surface
 
 
 def composite(seed=3, shape=(6, 5, 4)):
@@ -58,9 +64,9 @@ def composite(seed=3, shape=(6, 5, 4)):
 
 
 @given(phase_volumes((0, 128, 255), smallest=2, largest=5), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
-def test_columns_are_sums_over_contacts_and_junctions(phases, seed):
-    built, surface = made(phases, seed=seed)
+@settings(max_examples=20, deadline=None)
+def test_columns_are_sums_over_contacts_and_junctions(backend, phases, seed):
+    built, surface = made(phases, seed=seed, backend=backend)
     nodes, contacts, junctions = built.nodes, built.contacts, built.junctions
     phase = dict(zip(nodes["node"], nodes["phase"], strict=True))
     label = {p.name: p.label for p in MATERIALS.phases}
@@ -86,7 +92,7 @@ def test_columns_are_sums_over_contacts_and_junctions(phases, seed):
     assert {"resistance", "conductance", "bridge_ion"} <= set(contacts)
 
 
-def test_sphericity_of_spheres_and_cubes():
+def test_sphericity_of_spheres_and_cubes(backend):
     radius = 3.0
     phases = np.zeros((2, 2, 4), np.uint8)
     phases[..., 2:] = 128
@@ -95,40 +101,69 @@ def test_sphericity_of_spheres_and_cubes():
     surface = np.array([0, 4 * np.pi * radius**2, 24.0])
     contacts = contacts_of(regions_of(phases, 9), SPACING)
     sample = Sample(phases, SPACING, MATERIALS)
-    built = graph.build(nodes, Surfaces(contacts, surface), None, sample)
+    nodes, contacts, surface = put(backend, nodes), put(backend, contacts), backend.put(surface)
+    built = graph.build(nodes, Surfaces(contacts, surface), None, sample).to("cpu")
     np.testing.assert_allclose(built.nodes["sphericity"], [1.0, (np.pi / 6) ** (1 / 3)])
     with pytest.raises(InputError, match="up to region 1, the nodes go up to 2"):
         graph.build(nodes, Surfaces(contacts, surface[:2]), None, sample)
 
 
-def test_one_region_alone():
-    built, _ = made(np.zeros((2, 2, 2), np.uint8), block=9)
+def test_one_region_alone(backend):
+    built, _ = made(np.zeros((2, 2, 2), np.uint8), block=9, backend=backend)
     assert len(built.nodes) == 1
     assert len(built.contacts) == len(built.junctions) == 0
     assert built.nodes.loc[0, ["degree", "area_pore", "junction_length"]].tolist() == [0, 0.0, 0.0]
     assert built.to_networkx(junctions=True).number_of_nodes() == 1
 
 
-def test_a_plain_table_of_contacts_and_no_junctions_will_do():
+def test_a_plain_table_of_contacts_and_no_junctions_will_do(backend):
     phases = composite()
     regions = regions_of(phases)
     nodes, contacts = nodes_of(regions, phases, SPACING), contacts_of(regions, SPACING)
-    built = graph.build(nodes, contacts, None, Sample(phases, SPACING, MATERIALS))
+    sample = Sample(phases, SPACING, MATERIALS)
+    built = graph.build(put(backend, nodes), put(backend, contacts), None, sample).to("cpu")
     assert "surface_area" not in built.nodes
     assert built.nodes["junction_length"].eq(0).all()
     assert len(built.junctions) == 0
 
 
-def test_junctions_without_access_have_no_active_length():
+def test_junctions_without_access_have_no_active_length(backend):
     phases = composite()
     regions = regions_of(phases)
     nodes, contacts = nodes_of(regions, phases, SPACING), contacts_of(regions, SPACING)
     first = [int(nodes.loc[nodes["label"] == label, "node"].iloc[0]) for label in (0, 128, 255)]
     junctions = pd.DataFrame([[*first, 2.0, np.nan]], columns=["a", "b", "c", "length", "active_length"])
-    built = graph.build(nodes, contacts, junctions, Sample(phases, SPACING, MATERIALS))
+    given = (put(backend, table) for table in (nodes, contacts, junctions))
+    built = graph.build(*given, Sample(phases, SPACING, MATERIALS)).to("cpu")
     active = built.nodes.set_index("node")["active_junction_length"]
     assert active[first].isna().all()
     assert active.drop(first).eq(0).all()
+
+
+def test_junctions_of_other_regions_are_refused(backend):
+    phases = composite()
+    regions = regions_of(phases)
+    nodes, contacts = nodes_of(regions, phases, SPACING), contacts_of(regions, SPACING)
+    junctions = pd.DataFrame({"a": [1], "b": [2], "c": [len(nodes) + 1], "length": [1.0]})
+    given = (put(backend, table) for table in (nodes, contacts, junctions))
+    with pytest.raises(InputError, match="junctions join regions that are not among the nodes"):
+        graph.build(*given, Sample(phases, SPACING, MATERIALS))
+
+
+def test_numbers_of_regions_may_have_gaps_and_any_order(backend):
+    """Of the same regions under other numbers, in another order, every region has the same figures."""
+    phases = composite()
+    regions = regions_of(phases)
+    nodes, contacts = nodes_of(regions, phases, SPACING), contacts_of(regions, SPACING)
+    sample = Sample(phases, SPACING, MATERIALS)
+    expected = graph.build(nodes, contacts, None, sample).nodes
+    order = np.random.default_rng(0).permutation(len(nodes))
+    shuffled = nodes.iloc[order].assign(node=nodes["node"].iloc[order] * 3).reset_index(drop=True)
+    renumbered = contacts.assign(source=contacts["source"] * 3, target=contacts["target"] * 3)
+    found = graph.build(put(backend, shuffled), put(backend, renumbered), None, sample).to("cpu").nodes
+    assert found["node"].tolist() == (3 * expected["node"].iloc[order]).tolist()
+    for name in ("phase", "area_active", "degree", "coordination_number", "reaches_ion", "depth_electron"):
+        assert found[name].tolist() == pytest.approx(expected[name].iloc[order].tolist())
 
 
 def test_repr_is_short():

@@ -13,6 +13,7 @@ import pandas as pd
 from tripoint import percolation
 from tripoint.errors import DeviceError, InputError, TripointError
 from tripoint.particles import sphericity
+from tripoint.percolation.conduits import contact_rows
 from tripoint.sample import Sample
 from tripoint.tables import column, find_rows, named, namespace, on_gpu, sums, table, to_host
 
@@ -247,9 +248,7 @@ def build(nodes: Any, contacts: Any, junctions: Any, sample: Sample) -> Graph:
     nodes = nodes.reset_index(drop=True)
     names = {phase.label: phase.name for phase in sample.materials.phases}
     node, label = column(nodes, "node"), column(nodes, "label")
-    ends = tuple(
-        find_rows(node, column(pairs, end)) for end in ENDS
-    )  # the paths refuse those that are missing
+    ends = contact_rows(nodes, pairs)
     triples = _no_junctions(node) if junctions is None else junctions
 
     nodes = _with_phases(nodes, named(label, names))
