@@ -67,9 +67,9 @@ def scan(
 
     Notes
     -----
-    Peak memory beyond the block: 5 bytes per voxel of it. What stays: 42 bytes per component, of which 8
-    after components have been joined, and 4 bytes per voxel of the block's outer planes, those on the
-    volume's own faces left out.
+    Peak memory beyond the block: 5 bytes per voxel of it. What stays, on the host also where the block is on
+    the GPU: 42 bytes per component, of which 8 after components have been joined, and 4 bytes per voxel of
+    the block's outer planes, those on the volume's own faces left out.
     """
     return label_block(block, materials, connectivity, origin, shape)[1]
 

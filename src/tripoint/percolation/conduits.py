@@ -87,7 +87,7 @@ def neck_radii(contacts: Any) -> Any:
 def duct(distance: Any, volume: Any, spacing: Spacing) -> Any:
     """Resistance of the prism from a region's centre to a face at this distance, 2d² / V, µm⁻¹."""
     xp = namespace(distance)
-    return 2 * xp.square(xp.clip(distance, min(spacing) / 2, None)) / volume
+    return 2 * xp.square(xp.maximum(distance, min(spacing) / 2)) / volume
 
 
 def separations(nodes: Any, rows: Any, contacts: Any) -> Any:
@@ -104,10 +104,10 @@ def _half(nodes: Any, rows: Any, contacts: Any, neck: Any, spacing: Spacing) -> 
     volume = column(nodes, "volume", np.float64)[rows]
     radius = column(nodes, "inscribed_radius", np.float64)[rows]
     xp = namespace(neck)
-    neck = xp.clip(neck, min(spacing) / 2, None)
+    neck = xp.maximum(neck, min(spacing) / 2)
     # An unbounded phase has no inscribed radius; its necks are then unbounded too.
     with np.errstate(invalid="ignore"):
-        openness = xp.where(xp.isfinite(neck), xp.clip(1 - neck / radius, 0, 1), 0)
+        openness = xp.where(xp.isfinite(neck), xp.minimum(xp.maximum(1 - neck / radius, 0), 1), 0)
     # A power of 3/2 by the root: powers differ in their last bit from one library to the next.
     constriction = openness * xp.sqrt(openness) / (4 * neck)
     return duct(separations(nodes, rows, contacts), volume, spacing) + constriction

@@ -228,7 +228,7 @@ def _to_terminal(network: _Network, side: Any) -> tuple[Any, ...]:
     """Reach, path resistance, path length and bottleneck of every node; whether each contact is a bridge."""
     xp = namespace(network.depth)
     count = len(network.depth)  # and so the row of the terminal
-    inside = network.inside
+    inside = xp.nonzero(network.inside)[0]
     source = xp.concat((network.ends[0][inside], network.entry))
     target = xp.concat((network.ends[1][inside], xp.full(len(network.entry), count, dtype=xp.int64)))
     weight = xp.concat((_whole(network.resistance)[inside], network.entry_resistance))
@@ -239,8 +239,8 @@ def _to_terminal(network: _Network, side: Any) -> tuple[Any, ...]:
     previous, edge = least_path_tree(source, target, weight, resistance, count)
     length = sums_to_root(previous, xp.concat((step, xp.zeros(1)))[edge])
     bottleneck, cut = side.bottlenecks(source, target, width, count + 1, count)
-    bridge = xp.zeros(len(inside), dtype=xp.bool)
-    bridge[inside] = cut[: len(cut) - len(network.entry)]
+    bridge = xp.zeros(len(network.inside), dtype=xp.bool)
+    bridge[inside] = cut[: len(inside)]
 
     resistance, length, bottleneck = resistance[:-1], length[:-1], bottleneck[:-1]
     reaches = xp.isfinite(resistance)
@@ -276,7 +276,8 @@ def _enter(network: _Network, reaches: Any, resistance: Any, length: Any, bottle
 def _least_of_each(rows: Any, values: Any) -> tuple[Any, Any]:
     """Return, for every row that occurs, where its least value stands, and that value."""
     xp = namespace(values)
-    order = xp.lexsort(xp.stack((values, rows.astype(values.dtype))))
+    order = xp.argsort(values)  # stable, as the next
+    order = order[xp.argsort(rows[order])]
     order = order[first_of_each(rows[order])]
     return order, values[order]
 

@@ -58,7 +58,8 @@ def measure(phases: Any, materials: Materials, connectivity: int = 6) -> Percola
     Returns
     -------
     Percolation
-        With ``.access`` for the carriers that have a terminal and a phase that conducts them.
+        With ``.access`` for the carriers that have a terminal and a phase that conducts them, on the GPU
+        where the phases are there; the fractions are on the host.
 
     Raises
     ------
@@ -67,10 +68,11 @@ def measure(phases: Any, materials: Materials, connectivity: int = 6) -> Percola
 
     Notes
     -----
-    Peak memory beyond the input: 5 bytes per voxel (components 4, then access or recoded labels 1)
-    and 50 bytes per component. Components are found once, per phase; those of a carrier follow by
-    union–find where phases of one network touch. For a volume that does not fit into memory see
-    :func:`tripoint.percolation.scan`, of which this is the case of one block.
+    Peak memory beyond the input: 5 bytes per voxel (components 4, then access or recoded labels 1) and
+    50 bytes per component; a component takes 8 bytes from 2³² voxels on, on the GPU from 2³¹ on.
+    Components are found once, per phase; those of a carrier follow by union–find where phases of one
+    network touch. For a volume that does not fit into memory see :func:`tripoint.percolation.scan`, of
+    which this is the case of one block.
     """
     image, whole = label_block(phases, materials, connectivity)
     found = whole.measure()
