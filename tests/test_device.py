@@ -240,6 +240,18 @@ def test_the_gauge_keeps_the_most_that_was_in_use(gpu):
     del two, three
 
 
+def test_a_sample_that_is_too_large_to_move_says_so(gpu, monkeypatch):
+    pool = cp.get_default_memory_pool()
+    limit = pool.get_limit()
+    here = Sample(phases(), 1, THREE)
+    pool.free_all_blocks()
+    pool.set_limit(size=pool.total_bytes() + 512)
+    with pytest.raises(DeviceMemoryError, match=r"the GPU ran out of memory .*roi="):
+        here.to("cuda")
+    pool.set_limit(size=limit)
+    assert here.to("cuda").device == "cuda"
+
+
 def test_running_out_of_memory_is_told_in_the_same_way(gpu):
     share = 0.001
     limit = cp.get_default_memory_pool().get_limit()

@@ -137,7 +137,10 @@ def _analyze(
     del to_wall
     with record.step("junctions"):
         junctions = boundary.junctions(regions, phases, edges, spacing, materials.junction_labels)
+    del edges
     with record.step("graph"):
+        if gauge is not None:
+            gauge.give_back()
         built = graph.build(nodes, contacts, junctions, sample)
     record.finish()
     return Result(
@@ -150,7 +153,9 @@ def _analyze(
 
 
 def _load_code(device: str) -> None:
-    """Import what the rooms import when first used, so that the memory recorded is the volume's."""
+    """Import what the rooms import when first used, so that time and memory recorded are the volume's."""
+    if device == "cuda":
+        _cuda.device.check()
     side = "tripoint._cuda" if device == "cuda" else "tripoint._cpu"
     for room in ("boundary.regions", "distance", "particles", "percolation"):
         import_module(f"{side}.{room}")

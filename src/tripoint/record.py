@@ -24,6 +24,9 @@ class Gauge(Protocol):
     def synchronize(self) -> None:
         """Wait until the GPU has done all that it was asked to."""
 
+    def give_back(self) -> None:
+        """Return memory that is kept for later."""
+
 
 class RunRecord:
     """Seconds per step and the peak of memory, with progress told along the way.

@@ -109,7 +109,7 @@ class Sample:
         Raises
         ------
         DeviceError
-            No GPU, or not what it takes to use it.
+            No GPU, or not what it takes to use it; too little memory there.
         """
         place = device if device == self.device else choose_device(device)
         moved = {name: _moved(one, place) if channels else one for name, one in self.channels.items()}
@@ -225,7 +225,10 @@ def as_phases(volume: Any, materials: Materials) -> Any:
 def _moved(volume: Any, place: str) -> Any:
     if (place == "cuda") == is_cupy_array(volume):
         return volume
-    return _cuda.transfer.to_device(volume) if place == "cuda" else _cuda.transfer.to_host(volume)
+    if place == "cpu":
+        return _cuda.transfer.to_host(volume)
+    with _cuda.memory.told_in_our_words():
+        return _cuda.transfer.to_device(volume)
 
 
 def _read_only(phases: Any) -> Any:

@@ -96,6 +96,10 @@ class Gauge(cp.cuda.MemoryHook):
         """Wait until the GPU has done all that it was asked to."""
         cp.cuda.get_current_stream().synchronize()
 
+    def give_back(self) -> None:
+        """Return what CuPy's pool keeps for later: cuDF and pylibcugraph allocate beside it."""
+        cp.get_default_memory_pool().free_all_blocks()
+
 
 @dataclass(frozen=True)
 class Plan:
