@@ -67,8 +67,8 @@ def bottlenecks(source: Any, target: Any, width: Any, count: int, root: int) -> 
 
     Notes
     -----
-    Every step is logarithmic in the depth of the tree, which may be thousands.  Memory: 100 bytes per node
-    and 60 per edge.
+    Every step is logarithmic in the depth of the tree, which may be thousands.  Memory: some 200 bytes per
+    node and per edge, half of it pylibcugraph's own.
     """
     widest, bridge = cp.zeros(count), cp.zeros(len(source), bool)
     widest[root] = cp.inf
