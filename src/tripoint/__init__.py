@@ -3,7 +3,7 @@
 >>> import tripoint as tp
 >>> sample = tp.read("cathode.tif", spacing=(0.4, 0.4, 0.4), materials="lithium_ion_cathode")
 >>> result = tp.analyze(sample)
->>> result.graph.nodes, result.summary
+>>> result.graph.nodes, result.summary  # on the GPU where there is one; result.to("cpu") brings all over
 >>> result.save("out/cathode")
 """
 
@@ -14,7 +14,14 @@ from tripoint._version import __version__
 
 if TYPE_CHECKING:
     from tripoint import boundary, distance, graph, io, materials, particles, percolation, report, synth
-    from tripoint.errors import DeviceError, InputError, MaterialsError, OutputError, TripointError
+    from tripoint.errors import (
+        DeviceError,
+        DeviceMemoryError,
+        InputError,
+        MaterialsError,
+        OutputError,
+        TripointError,
+    )
     from tripoint.graph import Graph
     from tripoint.io import read
     from tripoint.materials import Materials, Phase
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "DeviceError": "errors",
+    "DeviceMemoryError": "errors",
     "InputError": "errors",
     "MaterialsError": "errors",
     "OutputError": "errors",
@@ -41,6 +49,7 @@ _ROOMS = ("boundary", "distance", "graph", "io", "materials", "particles", "perc
 
 __all__ = [
     "DeviceError",
+    "DeviceMemoryError",
     "Graph",
     "InputError",
     "Materials",
