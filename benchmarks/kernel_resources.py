@@ -2,7 +2,8 @@
 
 python benchmarks/kernel_resources.py [--output FOLDER]
 
-It takes nvcc but no GPU, and writes kernel_resources.json: by file and defines, by kernel, by architecture.
+It takes NVRTC (of the ``dev`` extra) but no GPU, and writes kernel_resources.json: by file and defines, by
+kernel, by architecture.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from kernel_sources import (
     ARCHITECTURES,
     OPTIONS,
     Variant,
-    compile_with_nvcc,
-    nvcc_version,
+    compile_with_nvrtc,
+    nvrtc_version,
     occupancy,
     resources,
     variants,
@@ -31,14 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    if nvcc_version() is None:
-        sys.exit("there is no nvcc on the PATH")
+    if nvrtc_version() is None:
+        sys.exit("NVRTC is not installed: pip install tripoint[dev]")
     kernels = {str(variant): measure(variant) for variant in variants()}
     for variant, by_kernel in kernels.items():
         for name, used in by_kernel.items():
             print(f"{variant} {name}: {used}")
     options.output.mkdir(parents=True, exist_ok=True)
-    result = {"nvcc": nvcc_version(), "kernels": kernels}
+    result = {"nvrtc": nvrtc_version(), "kernels": kernels}
     (options.output / "kernel_resources.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
@@ -48,7 +49,7 @@ def measure(variant: Variant) -> dict[str, dict[str, object]]:
     threads = {name: kernel.bounds for name, kernel in emulated.items()}
     found: dict[str, dict[str, object]] = {name: {"threads": threads[name]} for name in sorted(threads)}
     for architecture in ARCHITECTURES:
-        for name, used in resources(compile_with_nvcc(variant, architecture)):
+        for name, used in resources(compile_with_nvrtc(variant, architecture)):
             share = round(occupancy(used, threads[name], architecture), 4)
             found[name][architecture] = {**used, "occupancy": share}
     return found

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
+import io
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
@@ -93,14 +97,13 @@ def occupancy(used: dict[str, int], threads: int, architecture: str) -> float:
 
 @functools.cache
 def nvcc_version() -> str | None:
-    """Return the release of the machine's nvcc, or None."""
+    """Return the version of the machine's nvcc, or None."""
     if not shutil.which("nvcc"):
         return None
     said = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
     return re.search(r"release [\d.]+, V([\d.]+)", said)[1]
 
 
-@functools.cache
 def compile_with_nvcc(variant: Variant, architecture: str) -> str:
     """Return what nvcc and ptxas say; raise with it where the file does not compile."""
     with tempfile.TemporaryDirectory() as folder:
@@ -114,19 +117,27 @@ def compile_with_nvcc(variant: Variant, architecture: str) -> str:
     return done.stderr
 
 
+@functools.cache
+def nvrtc_version() -> str | None:
+    """Return the version of NVRTC, or None where it or ``cuda.core`` is not installed."""
+    with contextlib.suppress(ImportError, PackageNotFoundError):
+        importlib.import_module("cuda.core")
+        return version("nvidia-cuda-nvrtc")
+    return None
+
+
 def compile_with_nvrtc(variant: Variant, architecture: str) -> str:
     """Return what NVRTC, the compiler that CuPy uses, and ptxas say; it takes no GPU."""
-    import io
-
     from cuda.core import Program, ProgramOptions
 
+    defines = [tuple(define.removeprefix("-D").split("=")) for define in variant.defines]
     options = ProgramOptions(
         name=variant.file.name,
         std="c++17",
         arch=architecture,
         fma=False,
         include_path=str(KERNELS),
-        define_macro=[tuple(define[2:].split("=")) for define in variant.defines],
+        define_macro=defines or None,
         ptxas_options=["-v"],
     )
     log = io.StringIO()
