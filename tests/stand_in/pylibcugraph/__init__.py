@@ -109,7 +109,7 @@ class SGGraph:
             )
             raise ValueError(message)
 
-    def matrix(self, weight: np.ndarray) -> csr_array:
+    def _matrix(self, weight: np.ndarray) -> csr_array:
         return csr_array((weight, (self.source, self.target)), shape=(len(self.vertices),) * 2)
 
 
@@ -132,7 +132,7 @@ def weakly_connected_components(
     if labels is not None or not graph.properties.is_symmetric:
         message = "the stand-in labels symmetric graphs, into arrays of its own"
         raise NotImplementedError(message)
-    members = connected_components(graph.matrix(np.ones(len(graph.source))), directed=False)[1]
+    members = connected_components(graph._matrix(np.ones(len(graph.source))), directed=False)[1]
     arbitrary = np.random.default_rng(len(members)).permutation(3 * len(members) + 1).astype(np.int32)
     return wrap(graph.vertices[graph.order]), wrap(arbitrary[members[graph.order]])
 
@@ -161,7 +161,7 @@ def sssp(
         message = "shortest paths want weights, and none that is negative"
         raise ValueError(message)
     place = int(np.searchsorted(graph.vertices, source))
-    total, previous = dijkstra(graph.matrix(graph.weight), indices=place, return_predecessors=True)
+    total, previous = dijkstra(graph._matrix(graph.weight), indices=place, return_predecessors=True)
     near = total < cutoff
     distance = np.where(near, total, np.finfo(graph.weight.dtype).max).astype(graph.weight.dtype)
     predecessor = np.full_like(graph.vertices, -1)
@@ -182,9 +182,9 @@ def minimum_spanning_tree(
             "non-success value returned from cugraph_minimum_spanning_tree: CUGRAPH_UNKNOWN_ERROR 0 edges"
         )
         raise RuntimeError(message)
-    tree = spanning_tree(graph.matrix(_altered(graph))).tocoo()
+    tree = spanning_tree(graph._matrix(_altered(graph))).tocoo()
     rows, columns = np.concatenate([tree.row, tree.col]), np.concatenate([tree.col, tree.row])
-    weight = graph.matrix(graph.weight)[rows, columns]
+    weight = graph._matrix(graph.weight)[rows, columns]
     mixed = np.random.default_rng(len(rows)).permutation(len(rows))
     return (
         wrap(graph.vertices[rows[mixed]]),
