@@ -6,9 +6,9 @@ from typing import Any
 
 import cupy as cp
 import numpy as np
-from cucim.skimage.measure import label
 
 from tripoint._cuda.compiled import kernel
+from tripoint._cuda.percolation.labelling import label
 
 FACE_SLICES = (
     np.s_[0, :, :],
