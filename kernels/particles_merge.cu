@@ -72,7 +72,7 @@ static __device__ __forceinline__ void keep_highest(Key* tile_keys, int* tile_sa
     append(rows, key, saddle);
 }
 
-extern "C" __global__ void __launch_bounds__(TILE_X* TILE_Y) find_saddles(
+extern "C" __global__ void __launch_bounds__(TILE_X* TILE_Y, 7) find_saddles(
     const int* __restrict__ labels, const unsigned char* __restrict__ phases, const int* __restrict__ distance,
     int nz, int ny, int nx, int begin, int end, long long* keys, int* saddles, unsigned long long capacity,
     unsigned long long* found)
