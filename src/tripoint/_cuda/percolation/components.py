@@ -8,7 +8,7 @@ import cupy as cp
 import numpy as np
 
 from tripoint._cuda.compiled import kernel
-from tripoint._cuda.percolation.labelling import label
+from tripoint._cuda.percolation.labelling import label_equal
 
 FACE_SLICES = (
     np.s_[0, :, :],
@@ -41,9 +41,9 @@ def label_components(phases: Any, labels: Any, connectivity: int) -> tuple[Any, 
     codes = np.zeros(256, np.uint8 if len(labels) < 256 else np.uint16)
     codes[list(labels)] = np.arange(1, len(labels) + 1)
     # cuCIM joins equal values, whatever they are, but takes 0 as background: a phase may well be labelled 0.
-    components, count = label(_recode(image, codes), return_num=True, connectivity=NEARNESS[connectivity])
-    voxels, label_of = _measure(components, image, int(count))
-    faces = cp.zeros(int(count) + 1, cp.uint8)
+    components, count = label_equal(_recode(image, codes), NEARNESS[connectivity])
+    voxels, label_of = _measure(components, image, count)
+    faces = cp.zeros(count + 1, cp.uint8)
     for bit, face in enumerate(FACE_SLICES):
         touching = components[face].reshape(-1)
         faces[touching] |= np.uint8(1 << bit)  # a component met twice is given the same value twice

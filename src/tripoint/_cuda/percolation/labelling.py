@@ -7,6 +7,7 @@ pylibcugraph were imported before, loading it never ends (26.10).  Where it is m
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 READER = "cucim.clara"
 
@@ -18,4 +19,11 @@ from cucim.skimage.measure import label  # noqa: E402
 if sys.modules.get(READER, label) is None:
     del sys.modules[READER]
 
-__all__ = ["label"]
+
+def label_equal(values: Any, nearness: int) -> tuple[Any, int]:
+    """Label the components of equal values, 0 left out; neighbours differ along so many axes at most.
+
+    Memory: 4 bytes per voxel, 8 from 2³¹ − 2 voxels on, and as many for every component twice.
+    """
+    components, count = label(values, return_num=True, connectivity=nearness)
+    return components, int(count)
