@@ -18,7 +18,6 @@ SHAPES = ((24, 24, 24), (3, 5, 7), (17, 33, 65), (2, 2, 131), (9, 64, 32))
 
 def main() -> None:
     cp.cuda.set_allocator(None)
-    cp.cuda.set_pinned_memory_allocator(None)
     generator = np.random.default_rng(0)
     for shape in SHAPES:
         phases = generator.integers(0, 4, shape, np.uint8)
