@@ -10,6 +10,10 @@ typedef unsigned int patch;
 
 constexpr unsigned WARP = 0xffffffffu;
 
+// Not constexpr on purpose: a mask that the compiler knows it splits in two, and `choose` is two instructions then.
+__constant__ unsigned low_bits[3] = {0x0f0f0f0fu, 0x33333333u, 0x55555555u};
+__constant__ unsigned all_but_highest = 0x7f7f7f7fu;
+
 /* The bits of `one` where the mask is set, of `other` elsewhere: one instruction. */
 __device__ __forceinline__ unsigned choose(unsigned mask, unsigned one, unsigned other)
 {
@@ -21,7 +25,6 @@ __device__ __forceinline__ unsigned choose(unsigned mask, unsigned one, unsigned
    compiler leaves out. */
 __device__ __forceinline__ void transpose_bits(unsigned (&rows)[8])
 {
-    constexpr unsigned low[3] = {0x0f0f0f0fu, 0x33333333u, 0x55555555u};
 #pragma unroll
     for (int round = 0; round < 3; ++round) {
         const int step = 4 >> round;
@@ -29,8 +32,8 @@ __device__ __forceinline__ void transpose_bits(unsigned (&rows)[8])
         for (int i = 0; i < 8; ++i) {
             if (i & step) continue;
             const unsigned a = rows[i], b = rows[i + step];
-            rows[i] = choose(low[round], a, b << step);
-            rows[i + step] = choose(low[round], a >> step, b);
+            rows[i] = choose(low_bits[round], a, b << step);
+            rows[i + step] = choose(low_bits[round], a >> step, b);
         }
     }
 }
@@ -58,7 +61,7 @@ __device__ __forceinline__ patch rectangle(int x_begin, int x_end, int y_begin, 
 /* One voxel further along y, with the highest bits of the row after the patch. */
 __device__ __forceinline__ patch step_y(patch here, unsigned after)
 {
-    return choose(0x7f7f7f7fu, here >> 1, after);
+    return choose(all_but_highest, here >> 1, after);
 }
 
 /* One voxel further along x; the last lane of the warp learns nothing about its last voxels. */

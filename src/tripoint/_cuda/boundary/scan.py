@@ -24,8 +24,8 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 Carriers = tuple[tuple[int, tuple[int, ...]], ...]
 
 FEW = 5  # labels that the fast kernel is built for at most
-MOST_COUNTS = 165  # that one launch of it keeps in registers, with all that it needs besides
-PAIRS_AT_A_TIME = 5  # if all do not fit
+MOST_COUNTS = 160  # that one launch of it keeps in registers, with all that it needs besides
+PAIRS_AT_A_TIME = 6  # if all do not fit
 
 OWN_X, OWN_Y = 120, 7  # voxels of a warp's tile along x and y, see the kernel
 WARPS = 4  # per block
@@ -75,9 +75,10 @@ def scan(
     -----
     Bytes that must move per voxel: 1 read, 1 more with access, 1 written with the map.  At the 4.3 TB/s that
     an H200 copies with, edges and map of 1024³ voxels take 0.50 ms at least.  Instructions per voxel, counted
-    from the machine code for sm_90: 10 for edges and map of one triple, 27 with the transitions between four
-    phases; with access 18 and 40.  Of these 6.9, 16.5, 11.7 and 23.8 are integer ones, of which an SM
-    executes 64 a clock: 0.55, 1.3, 0.93 and 1.9 ms for 1024³ voxels.  Memory beyond input and map: counts.
+    from the machine code for sm_90: 8.3 for edges and map of one triple, 23 with the transitions between four
+    phases; with access 16 and 36.  Of these 4.8, 13, 9.6 and 21 are of the kind of which an SM executes 64 a
+    clock.  At 1.755 GHz and with what tiles overlap that is 0.38, 1.1, 0.77 and 1.7 ms for 1024³ voxels.
+    Memory beyond input and map: the counts.
     """
     work = Work(_with_rows(phases), None if access is None else _with_rows(access), carriers, box)
     sets = [_ascending(triple) for triple in triples]
