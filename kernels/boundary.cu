@@ -35,11 +35,13 @@ words for 30 costs caches, not memory. Instructions per voxel (sm_90, main loop,
 13.3, and 3.1 population counts, 16 a clock. Scratch memory: none.
 */
 
-// build for the data: one triple of three labels, edges and map; these unaligned; four labels, all pairs and triples, with
-// access; five labels, all pairs and triples
+// build for the data: edges and map of one triple; unaligned; with access; with the pairs of four labels; all of four labels
+// with access; all of five labels, unaligned
 // build: -DALIGNED=1 -DCONDUCTS=0 -DJUDGED=0 -DLABELS=131328 -DMARKS=1 -DN_LABELS=3 -DPAIRS=0 -DTRIPLES=1
 // build: -DALIGNED=0 -DCONDUCTS=0 -DJUDGED=0 -DLABELS=131328 -DMARKS=1 -DN_LABELS=3 -DPAIRS=0 -DTRIPLES=1
-// build: -DALIGNED=1 -DCONDUCTS=0x122 -DJUDGED=1 -DLABELS=50462976 -DMARKS=1 -DN_LABELS=4 -DPAIRS=63 -DTRIPLES=15
+// build: -DALIGNED=1 -DCONDUCTS=290 -DJUDGED=1 -DLABELS=131328 -DMARKS=1 -DN_LABELS=3 -DPAIRS=0 -DTRIPLES=1
+// build: -DALIGNED=1 -DCONDUCTS=0 -DJUDGED=0 -DLABELS=50462976 -DMARKS=1 -DN_LABELS=4 -DPAIRS=63 -DTRIPLES=1
+// build: -DALIGNED=1 -DCONDUCTS=290 -DJUDGED=1 -DLABELS=50462976 -DMARKS=1 -DN_LABELS=4 -DPAIRS=63 -DTRIPLES=15
 // build: -DALIGNED=0 -DCONDUCTS=0 -DJUDGED=0 -DLABELS=17230332160 -DMARKS=1 -DN_LABELS=5 -DPAIRS=1023 -DTRIPLES=1023
 
 #include "bits.cuh"
