@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 
 import cupy as cp
 import numpy as np
@@ -14,6 +15,7 @@ from backends import has_gpu
 from tripoint import DeviceError, MaterialsError, Sample, sample
 from tripoint._cuda import device, memory, transfer
 from tripoint.errors import DeviceMemoryError
+from tripoint.record import RunRecord
 
 THREE = {"phases": {"pore": 0, "active": 128, "binder": 255}}
 GIB = 2**30
@@ -265,3 +267,21 @@ def test_running_out_of_memory_is_told_in_the_same_way(gpu):
         raise MemoryError("std::bad_alloc: out_of_memory: CUDA error at: cuda_memory_resource")
     with pytest.raises(MemoryError, match="host"), memory.told_in_our_words():
         raise MemoryError("Unable to allocate on the host")
+
+
+def test_a_step_is_over_when_the_gpu_is_done_with_it():
+    class Busy:
+        device, peak_bytes = "a GPU", 5
+
+        def synchronize(self):
+            time.sleep(0.05)
+
+        def give_back(self):
+            pass
+
+    record = RunRecord(1, gauge=Busy())
+    with record.step("distance"):
+        pass
+    assert record.seconds["distance"] >= 0.05
+    assert (record.device_name, record.device_peak_bytes) == ("a GPU", 5)
+    assert RunRecord(1).device_name is RunRecord(1).device_peak_bytes is None

@@ -9,9 +9,12 @@ import cupy as cp
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 import tripoint
+from strategies import phase_volumes
 from tripoint import Sample, pipeline
 from tripoint._cuda import memory, transfer
 from tripoint.errors import DeviceMemoryError
@@ -106,6 +109,29 @@ def test_anisotropic_voxels_and_subvolumes(backend):
     assert_same_tables(found, expected)
     intervals = found.summary["representativity"]
     assert intervals["subvolumes"] == 8
+    assert_same_figures(found.summary, expected.summary)
+
+
+@given(phase_volumes((0, 128, 255), smallest=2, largest=7), st.sampled_from([6, 18, 26]))
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_any_small_volume_has_the_hosts_tables(gpu, phases, connectivity):
+    """Absent phases, one phase alone, single regions: whatever there is, it is the same on both sides."""
+    sample = Sample(phases, (0.4, 0.4, 0.4), "solid_oxide_electrode")
+    asked = {"connectivity": connectivity, "min_voxels": 2, "subvolumes": 0}
+    expected = tripoint.analyze(sample, device="cpu", **asked)
+    found = tripoint.analyze(sample, device="cuda", **asked)
+    np.testing.assert_array_equal(found.regions.get(), expected.regions)
+    assert_same_tables(found, expected)
+    assert_same_figures(found.summary, expected.summary)
+
+
+@pytest.mark.slow
+def test_a_larger_volume_has_the_hosts_tables(large_backend):
+    sample = tripoint.synth.solid_state_cathode((160, 150, 140), (0.4, 0.4, 0.4), seed=3)
+    expected = tripoint.analyze(sample, device="cpu", subvolumes=2)
+    found = analyzed(large_backend, sample)
+    np.testing.assert_array_equal(large_backend.get(found.regions), expected.regions)
+    assert_same_tables(found, expected)
     assert_same_figures(found.summary, expected.summary)
 
 
