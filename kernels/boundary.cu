@@ -3,7 +3,7 @@
 Mirrors tripoint._cpu.boundary.scan (scan.py, bits.py, edges.py there) for volumes of few labels.
 
 scan: a one-dimensional grid of blocks of THREADS threads; every warp has a tile of its own.
-    phases, access       first voxels of the volumes, uint8; access is null where nothing is judged
+    phases, access       first voxels of the volumes, uint8; access is looked at if JUDGED
     *_plane, *_row       steps along z and y, in bytes; the voxels of a row are adjacent
     nz, ny, nx           shape of the volumes
     z0, z1, ... x1       the box, half open, of the voxels that own what is counted
@@ -15,8 +15,8 @@ scan: a one-dimensional grid of blocks of THREADS threads; every warp has a tile
                          by pair that different carriers can connect and direction
     marks                (z1 - z0, y1 - y0, x1 - x0) uint8: the map, if MARKS
 
-Defines: N_LABELS, at most 6, and LABELS, a byte each, the first one lowest. PAIRS and TRIPLES of labels that are counted,
-a bit for each in the order (0, 1), (0, 2) ... and (0, 1, 2), (0, 1, 3) ... JUDGED, whether there is access, and
+Defines: N_LABELS, at most 6, and LABELS, a byte each, the first one lowest. PAIRS and TRIPLES of labels that are
+counted, a bit for each in the order (0, 1), (0, 2) ... and (0, 1, 2), (0, 1, 3) ... JUDGED, whether there is access, and
 CONDUCTS, four bits per label: the carriers that it conducts. MARKS, whether there is a map. ALIGNED, whether a tile's
 words begin at multiples of four bytes in every row of every array.
 
@@ -35,8 +35,8 @@ words for 30 costs caches, not memory. Instructions per voxel (sm_90, main loop,
 13.3, and 3.1 population counts, 16 a clock. Scratch memory: none.
 */
 
-// build for the data: edges and map of one triple; unaligned; with access; with the pairs of four labels; all of four labels
-// with access; all of five labels, unaligned
+// build for the data: edges and map of one triple; unaligned; with access; with the pairs of four labels; all of four
+// labels with access; all of five labels, unaligned
 // build: -DALIGNED=1 -DCONDUCTS=0 -DJUDGED=0 -DLABELS=131328 -DMARKS=1 -DN_LABELS=3 -DPAIRS=0 -DTRIPLES=1
 // build: -DALIGNED=0 -DCONDUCTS=0 -DJUDGED=0 -DLABELS=131328 -DMARKS=1 -DN_LABELS=3 -DPAIRS=0 -DTRIPLES=1
 // build: -DALIGNED=1 -DCONDUCTS=290 -DJUDGED=1 -DLABELS=131328 -DMARKS=1 -DN_LABELS=3 -DPAIRS=0 -DTRIPLES=1
@@ -98,8 +98,8 @@ constexpr int CONNECTED = TRANSITIONS + 13 * N_PAIRS;
 constexpr int COUNTS = CONNECTED + 13 * plan.connectable;
 constexpr int PACKED = (COUNTS + 1) / 2;
 
-// Whether a plane is fetched while the one before is worked on. Where much is counted, the other warps have enough to do
-// meanwhile, and registers are short.
+// Whether a plane is fetched while the one before is worked on. Where much is counted, the other warps have enough to
+// do meanwhile, and registers are short.
 constexpr bool AHEAD = COUNTS <= 64;
 
 // Corners of a cube are numbered x + 2 y + 4 z. A transition along each of the directions, in the order of
@@ -224,7 +224,8 @@ __device__ __forceinline__ patch around_edge(const patch (&corner)[8], int axis)
 
 /* Keep of a triple's edges those where all that is needed is connected, and those where it is at least unknown. Needed
    are the phases of the triple, each for every carrier that it conducts. */
-__device__ __forceinline__ void judge(const Cubes& cubes, int axis, int triple, patch edge, patch& active, patch& unknown)
+__device__ __forceinline__ void judge(
+    const Cubes& cubes, int axis, int triple, patch edge, patch& active, patch& unknown)
 {
     bool judged = false;
     active = unknown = edge;

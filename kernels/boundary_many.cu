@@ -1,6 +1,6 @@
 /* What boundary.cu counts, voxel by voxel instead of by words: for volumes of many labels, and for any layout.
 
-Mirrors tripoint._cpu.boundary.scan. Work does not grow with the number of labels, pairs and triples, only the tables do.
+Mirrors tripoint._cpu.boundary.scan. With the number of labels, pairs and triples only tables grow, work does not.
 
 scan_many: a one-dimensional grid of blocks of THREADS threads, any number of them; a thread takes a voxel at a time.
     phases, access       first voxels of the volumes, uint8; access is looked at if `judged`
@@ -21,7 +21,7 @@ neighbours' labels per voxel, and four times the edges with the map, each read t
 */
 
 constexpr int THREADS = 256;
-constexpr int TABLE = 11264;  // counts that a block adds up in shared memory; where there are more, they go to global memory
+constexpr int TABLE = 11264;  // counts that a block adds up in shared memory; more are added up in global memory
 
 __constant__ constexpr int directions[13][3] = {
     {1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {0, 1, 1}, {0, 1, -1}, {1, 0, 1}, {1, 0, -1}, {1, 1, 0}, {1, -1, 0},
