@@ -52,7 +52,8 @@ def junction_edges(
 ) -> Edges:
     """List the edges of every triple, sorted by (index, axis, triple), with their lengths.
 
-    Parameters are those of :func:`tripoint._cpu.boundary.scan.scan`, and the weight of edges 0, 1, ... steps away.
+    Parameters are those of :func:`tripoint._cpu.boundary.scan.scan`, and the weight of edges 0, 1, ... steps
+    away.
     """
     labels = tuple(sorted({label for triple in triples for label in triple}))
     box = tuple((0, n) for n in phases.shape)
@@ -223,8 +224,8 @@ def _measure_slab(
     """Measure the records begin to end, those of the planes first to last; the others are their halo."""
     low = max(first - len(weights), 0)
     high = min(last + len(weights), shape[0])
-    # Lattice corners, one more than voxels along each axis; corner (z, y, x) is the lower end of voxel z. One row
-    # and column more stay empty: a step beyond the last one meets nothing.
+    # Lattice corners, one more than voxels along each axis; corner (z, y, x) is the lower end of voxel z. One
+    # row and column more stay empty: a step beyond the last one meets nothing.
     rows, width = shape[1] + 2, shape[2] + 1
     words = width // 64 + 1
     occupied = np.zeros((high - low + 1) * rows * words, np.uint64)
