@@ -49,6 +49,14 @@ def _device(request):
     assert not unlisted, f"no line '// build: ...' of kernels/ lists {', '.join(unlisted)}"
 
 
+@pytest.fixture
+def cp(gpu):
+    """CuPy on a GPU, or what stands in for it."""
+    import cupy
+
+    return cupy
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real volumes beside the checkout; tests that need it skip visibly without it."""

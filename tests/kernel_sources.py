@@ -127,7 +127,7 @@ def nvrtc_version() -> str | None:
 
 
 def compile_with_nvrtc(variant: Variant, architecture: str) -> str:
-    """Return what NVRTC, the compiler that CuPy uses, and ptxas say; it takes no GPU."""
+    """Return what NVRTC and ptxas say, asked as CuPy asks them; it takes no GPU."""
     from cuda.core import Program, ProgramOptions
 
     defines = [tuple(define.removeprefix("-D").split("=")) for define in variant.defines]
@@ -136,6 +136,8 @@ def compile_with_nvrtc(variant: Variant, architecture: str) -> str:
         std="c++17",
         arch=architecture,
         fma=False,
+        ftz=True,
+        device_as_default_execution_space=True,
         include_path=str(KERNELS),
         define_macro=defines or None,
         ptxas_options=["-v"],

@@ -20,6 +20,7 @@ from kernel_sources import (
     resources,
     variants,
 )
+from tripoint.errors import DeviceError
 
 RECORDED = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "kernel_resources.json"
 RECORD_ANEW = "run 'python benchmarks/kernel_resources.py' and commit what it writes"
@@ -75,6 +76,35 @@ def test_recorded_kernels_are_those_there_are(recorded):
     assert {variant: sorted(kernels) for variant, kernels in recorded["kernels"].items()} == there, (
         RECORD_ANEW
     )
+
+
+def test_loader_compiles_once_and_again_when_a_header_changes(cp, tmp_path, monkeypatch):
+    from tripoint._cuda import compiled
+
+    monkeypatch.setattr(compiled, "KERNELS", tmp_path)
+    (tmp_path / "value.cuh").write_text("#define VALUE 1\n")
+    (tmp_path / "write.cu").write_text(
+        '#include "value.cuh"\nextern "C" __global__ void f(int* x) { x[0] = VALUE + MORE; }\n'
+    )
+    x = cp.zeros(1, cp.int32)
+    first = compiled.kernel("write", "f", MORE=10)
+    first((1,), (1,), (x,))
+    assert int(x[0]) == 11
+    assert compiled.kernel("write", "f", MORE=10) is first
+    compiled.kernel("write", "f", MORE=20)((1,), (1,), (x,))
+    assert int(x[0]) == 21
+    (tmp_path / "value.cuh").write_text("#define VALUE 2\n")
+    compiled.kernel("write", "f", MORE=30)((1,), (1,), (x,))
+    assert int(x[0]) == 32
+
+
+def test_loader_says_which_kernel_does_not_compile(cp, tmp_path, monkeypatch):
+    from tripoint._cuda import compiled
+
+    monkeypatch.setattr(compiled, "KERNELS", tmp_path)
+    (tmp_path / "broken.cu").write_text('extern "C" __global__ void f(int* x) { x[0] = UNKNOWN; }\n')
+    with pytest.raises(DeviceError, match=r"(?s)kernels/broken.cu .*'N': 3.*UNKNOWN"):
+        compiled.kernel("broken", "f", N=3)
 
 
 def test_occupancy_of_known_cases():

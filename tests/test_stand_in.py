@@ -13,21 +13,6 @@ WRITE_PAST = 'extern "C" __global__ void f(int* x, long long place) { x[place] =
 
 
 @pytest.fixture
-def cp():
-    """CuPy with a device, be it emulated; the module's tests all run on it."""
-    import cupy
-
-    from conftest import GPU
-
-    if GPU:
-        yield cupy
-        return
-    before = cupy.cuda.runtime.switch_on()
-    yield cupy
-    cupy.cuda.runtime.switch_on(before)
-
-
-@pytest.fixture
 def stand_in(cp):
     if not hasattr(cp, "transfers"):
         pytest.skip("CuPy itself records nothing")
