@@ -1,5 +1,6 @@
 """The emulator runs CUDA as a GPU does, and refuses what goes wrong there."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -334,6 +335,38 @@ def test_order_of_threads_shows_races_for_global_memory():
     with emulator.order("reverse"):
         launch(source, (2,), (4,), x)
     assert x[0] == 0
+
+
+GLOBAL_RACES = [
+    "x[0] = i;",
+    "x[i] = y[i]; y[i ^ 1] = 7;",  # another lane's
+    "x[i] = y[i ^ 64]; y[i] = 7;",  # another block's
+    "__syncthreads(); x[i] = y[i ^ 64]; __syncthreads(); y[i] = 7;",  # which no barrier orders
+    "atomicAdd(&x[0], 1); y[i] = x[0];",
+]
+NO_GLOBAL_RACES = [
+    "x[i] = y[i]; y[i] = 7;",
+    "x[0] = 7;",
+    "x[i] = y[i ^ 1]; __syncthreads(); y[i] = 7;",
+    "x[i] = y[i ^ 1]; __syncwarp(); y[i] = 7;",
+    "atomicAdd(&x[0], 1); y[i] = *(volatile int*)x;",
+    "x[i] = y[0]; if (i == 0) x[0] = y[1];",
+]
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse"])
+@pytest.mark.parametrize("body", GLOBAL_RACES + NO_GLOBAL_RACES)
+def test_races_for_the_arguments_memory(order, body):
+    bodies = GLOBAL_RACES + NO_GLOBAL_RACES
+    source = in_one_module("int* x, int* y", "int i = blockIdx.x * blockDim.x + threadIdx.x; ", bodies)
+    arguments = np.zeros(128, np.int32), np.arange(128, dtype=np.int32)
+    run = functools.partial(launch, source, (2,), (64,), *arguments, function=f"f{bodies.index(body)}")
+    with emulator.order(order), emulator.races():
+        if body in NO_GLOBAL_RACES:
+            run()
+            return
+        with pytest.raises(EmulatorError, match=r"behind argument \d with nothing in between"):
+            run()
 
 
 def test_compiler_errors_name_the_line():

@@ -10,6 +10,6 @@ second at barriers and warp intrinsics (measured on one core).
 """
 
 from emulator.build import CompileError
-from emulator.launch import EmulatorError, Module, order
+from emulator.launch import EmulatorError, Module, order, races
 
-__all__ = ["CompileError", "EmulatorError", "Module", "order"]
+__all__ = ["CompileError", "EmulatorError", "Module", "order", "races"]

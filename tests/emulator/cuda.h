@@ -73,6 +73,7 @@ struct Launch {
     void** values;
     const uintptr_t* ranges;  // where the kernel may read and write: start, size, argument; start, size, ...
     int range_count, reverse;
+    int races;  // whether to look for them in the ranges too
     char* error;
     size_t error_size;
 };

@@ -6,8 +6,9 @@
 //
 // Kernels are compiled with the instrumentation of ThreadSanitizer and UndefinedBehaviorSanitizer, whose calls end
 // here instead of in their libraries: every access is looked up in the memory that the launch was given, and accesses
-// to shared memory are checked for races: two threads, one of them writing, with no barrier in between.  What is meant
-// to race is atomic, or is read through a volatile pointer.
+// to shared memory (and where asked for, to the arguments' memory) are checked for races: two threads, one of them
+// writing, with no barrier in between.  What is meant to race is atomic, or goes through a volatile pointer; a write that
+// leaves the value as it was is none.
 #define EMULATOR_RUNTIME
 #include "cuda.h"
 
@@ -50,8 +51,11 @@ struct Warp {
     uint32_t synced;  // how often __syncwarp was passed: orders accesses within the warp
 };
 
+struct Shadow;
+
 struct Range {
-    uintptr_t start, size;
+    uintptr_t start, size, argument;
+    Shadow* shadows;  // who used each byte, where that is watched
     bool holds(uintptr_t address, size_t bytes) const { return address - start < size && size - (address - start) >= bytes; }
 };
 
@@ -66,7 +70,7 @@ static int fiber_count, idle_count;
 
 static Thread* current;
 static int count, unfinished, at_barrier, cursor, votes, counted_votes;
-static uint32_t epoch;  // barriers passed and blocks begun: orders accesses within a block
+static uint32_t epoch, block_epoch;  // barriers passed and blocks begun; the latter when this block began
 static bool reversed, failed;
 static uint3 block, block_sizes, grid_sizes;
 static void (*entry)(void**);
@@ -74,7 +78,6 @@ static void** arguments;
 static char message[1024];
 
 static Range given[MAX_RANGES], stacks, library, shared;
-static uintptr_t given_argument[MAX_RANGES];
 static int given_count;
 
 uint3 thread_index() { return current->index; }
@@ -306,84 +309,90 @@ static void report_divergence() {
 
 // -------------------------------------------------------------------------------------------- watching
 
-// Who used a byte of shared memory last; it counts as long as no barrier was passed since.
+// Who used a byte last.  Epochs go up with every barrier and block, so they also tell blocks apart.
 struct Use {
-    uint32_t epoch, synced;
-    int16_t thread;  // or several of them: of one warp, or of more
-    bool atomic;
+    uint32_t epoch;
+    int16_t thread;  // of the block, or several
+    uint16_t synced : 15, atomic : 1;
 };
-enum { OF_ONE_WARP = -1, OF_MORE_WARPS = -1000 };  // OF_ONE_WARP - warp
+enum { OF_MORE_BLOCKS = -3000, OF_MORE_WARPS = -2000, OF_ONE_WARP = -1 };  // OF_ONE_WARP - warp
 
 struct Shadow {
     Use read, write;
 };
-static Shadow* shadows;
+static_assert(sizeof(Shadow) == 16, "memory of a byte that is watched");
 
 // A write that would be a race, unless it turns out to leave the value as it was.
 static struct {
     unsigned char* address;
     unsigned size;
-    int other;
+    Use other;
+    const Range* range;
     unsigned char before[16];
 } doubtful;
 
-static inline bool concurrent(const Use& use) {
+static uint16_t synced() { return warps[current->number >> 5].synced & 0x7fff; }
+
+static inline int warp_of(const Use& use) { return use.thread < 0 ? OF_ONE_WARP - use.thread : use.thread >> 5; }
+
+// Whether nothing orders a use before what the current thread does: no barrier, nor the end of the kernel.
+static inline bool concurrent(const Use& use, bool shared_by_blocks) {
+    if (use.epoch == 0) return false;
+    if (use.thread == OF_MORE_BLOCKS) return true;
+    if (use.epoch < block_epoch) return shared_by_blocks;
     if (use.epoch != epoch || use.thread == current->number) return false;
-    const int warp = current->number >> 5;
-    if (use.thread == OF_MORE_WARPS) return true;
-    if (use.thread < 0 ? OF_ONE_WARP - use.thread != warp : use.thread >> 5 != warp) return true;
-    return use.synced == warps[warp].synced;
+    if (use.thread == OF_MORE_WARPS || warp_of(use) != current->number >> 5) return true;
+    return use.synced == synced();
 }
 
-static int someone(const Use& use) {
-    if (use.thread >= 0) return use.thread;
-    return use.thread == OF_MORE_WARPS ? -1 : (OF_ONE_WARP - use.thread) * 32;
-}
-
-[[noreturn]] static void report_race(uintptr_t address, int other) {
-    const char* who = other < 0 ? "other threads" : "another thread";
-    fail("and %s (number %d) use byte %zu of shared memory with no barrier in between, at least one of them to write",
-         who, other, static_cast<size_t>(address - shared.start));
+[[noreturn]] static void report_race(const unsigned char* address, const Range& range, const Use& other) {
+    char who[64] = "other threads use";
+    if (other.thread != OF_MORE_BLOCKS && other.epoch < block_epoch) snprintf(who, sizeof who, "another block use");
+    else if (other.thread >= 0) snprintf(who, sizeof who, "thread number %d of the block use", other.thread);
+    const size_t byte = address - reinterpret_cast<unsigned char*>(range.start);
+    if (&range == &shared)
+        fail("and %s byte %zu of shared memory with no barrier in between, at least one of them to write", who, byte);
+    fail("and %s byte %zu behind argument %zu with nothing in between that orders them, at least one of them to write",
+         who, byte, static_cast<size_t>(range.argument));
 }
 
 static void settle() {
     if (!doubtful.address) return;
     unsigned char* address = doubtful.address;
     doubtful.address = nullptr;
-    if (memcmp(address, doubtful.before, doubtful.size))
-        report_race(reinterpret_cast<uintptr_t>(address), doubtful.other);
+    if (memcmp(address, doubtful.before, doubtful.size)) report_race(address, *doubtful.range, doubtful.other);
 }
 
-static void note_read(Use& use, bool atomic) {
-    const int warp = current->number >> 5;
-    const uint32_t synced = warps[warp].synced;
+static void note_read(Use& use, bool atomic, bool shared_by_blocks) {
     int thread = current->number;
-    if (concurrent(use)) {
-        const bool same = use.thread != OF_MORE_WARPS &&
-                          (use.thread < 0 ? OF_ONE_WARP - use.thread : use.thread >> 5) == warp;
-        thread = same ? OF_ONE_WARP - warp : OF_MORE_WARPS;
+    if (concurrent(use, shared_by_blocks)) {
+        const bool one_block = use.epoch >= block_epoch && use.thread != OF_MORE_BLOCKS;
+        const bool one_warp = one_block && use.thread != OF_MORE_WARPS && warp_of(use) == thread >> 5;
+        thread = one_warp ? OF_ONE_WARP - (thread >> 5) : one_block ? OF_MORE_WARPS : OF_MORE_BLOCKS;
         atomic = atomic && use.atomic;
     }
-    use = {epoch, synced, static_cast<int16_t>(thread), atomic};
+    use = {epoch, static_cast<int16_t>(thread), synced(), atomic};
 }
 
-static void watch_shared(uintptr_t address, unsigned size, Access access, bool atomic) {
+static void watch_uses(const Range& range, unsigned char* bytes, unsigned size, Access access, bool atomic) {
+    const bool by_blocks = &range != &shared;
     for (unsigned k = 0; k < size; ++k) {
-        Shadow& shadow = shadows[address - shared.start + k];
-        const bool after_write = concurrent(shadow.write) && !(atomic && shadow.write.atomic);
+        Shadow& shadow = range.shadows[bytes + k - reinterpret_cast<unsigned char*>(range.start)];
+        const bool after_write = concurrent(shadow.write, by_blocks) && !(atomic && shadow.write.atomic);
         if (access == READ) {
-            if (after_write) report_race(address, someone(shadow.write));
-            note_read(shadow.read, atomic);
+            if (after_write) report_race(bytes, range, shadow.write);
+            note_read(shadow.read, atomic, by_blocks);
             continue;
         }
-        const bool after_read = concurrent(shadow.read) && !(atomic && shadow.read.atomic);
+        const bool after_read = concurrent(shadow.read, by_blocks) && !(atomic && shadow.read.atomic);
         if ((after_write || after_read) && !doubtful.address) {
-            doubtful.address = reinterpret_cast<unsigned char*>(address);
+            doubtful.address = bytes;
             doubtful.size = size < 16 ? size : 16;
-            doubtful.other = someone(after_write ? shadow.write : shadow.read);
-            memcpy(doubtful.before, doubtful.address, doubtful.size);
+            doubtful.other = after_write ? shadow.write : shadow.read;
+            doubtful.range = &range;
+            memcpy(doubtful.before, bytes, doubtful.size);
         }
-        shadow.write = {epoch, warps[current->number >> 5].synced, static_cast<int16_t>(current->number), atomic};
+        shadow.write = {epoch, static_cast<int16_t>(current->number), synced(), atomic};
     }
 }
 
@@ -401,15 +410,19 @@ static void watch_shared(uintptr_t address, unsigned size, Access access, bool a
     if (nearest < 0 || least > (1 << 20)) fail("%s %u bytes where none of the arguments is [%zx]", verb, size, at);
     const intptr_t offset = static_cast<intptr_t>(address - given[nearest].start);
     fail("%s %u bytes at offset %td of the %zu bytes behind argument %zu [%zx]", verb, size, offset,
-         static_cast<size_t>(given[nearest].size), static_cast<size_t>(given_argument[nearest]), at);
+         static_cast<size_t>(given[nearest].size), static_cast<size_t>(given[nearest].argument), at);
 }
 
 static inline void check(const void* pointer, unsigned size, Access access, bool atomic, const void* place) {
     const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+    unsigned char* bytes = reinterpret_cast<unsigned char*>(address);
     if (doubtful.address) settle();
     for (int r = 0; r < given_count; ++r)
-        if (given[r].holds(address, size)) return;
-    if (shared.holds(address, size)) return watch_shared(address, size, access, atomic);
+        if (given[r].holds(address, size)) {
+            if (given[r].shadows) watch_uses(given[r], bytes, size, access, atomic);
+            return;
+        }
+    if (shared.holds(address, size)) return watch_uses(shared, bytes, size, access, atomic);
     if (stacks.holds(address, size) || library.holds(address, size)) return;
     report_access(address, size, access, place);
 }
@@ -436,7 +449,7 @@ static int find_library(dl_phdr_info* info, size_t, void*) {
     }
     const uintptr_t here = reinterpret_cast<uintptr_t>(&threads);
     if (here < low || here >= high) return 0;
-    library = {low, high - low};
+    library = {low, high - low, 0, nullptr};
     return 1;
 }
 
@@ -445,10 +458,11 @@ static void prepare_once() {
     const size_t size = MAX_THREADS * (GUARD_BYTES + STACK_BYTES);
     void* memory = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) abort();
-    stacks = {reinterpret_cast<uintptr_t>(memory), size};
+    stacks = {reinterpret_cast<uintptr_t>(memory), size, 0, nullptr};
     dl_iterate_phdr(find_library, nullptr);
-    shared = {reinterpret_cast<uintptr_t>(__start_cuda_shared), static_cast<uintptr_t>(__stop_cuda_shared - __start_cuda_shared)};
-    shadows = static_cast<Shadow*>(calloc(shared.size, sizeof(Shadow)));
+    const uintptr_t start = reinterpret_cast<uintptr_t>(__start_cuda_shared);
+    shared = {start, reinterpret_cast<uintptr_t>(__stop_cuda_shared) - start, 0, nullptr};
+    shared.shadows = static_cast<Shadow*>(calloc(shared.size, sizeof(Shadow)));
 }
 
 static void begin(const Launch& launch) {
@@ -472,15 +486,15 @@ static void begin(const Launch& launch) {
     }
     given_count = launch.range_count < MAX_RANGES ? launch.range_count : MAX_RANGES;
     for (int r = 0; r < given_count; ++r) {
-        given[r] = {launch.ranges[3 * r], launch.ranges[3 * r + 1]};
-        given_argument[r] = launch.ranges[3 * r + 2];
+        given[r] = {launch.ranges[3 * r], launch.ranges[3 * r + 1], launch.ranges[3 * r + 2], nullptr};
+        if (launch.races) given[r].shadows = static_cast<Shadow*>(calloc(given[r].size, sizeof(Shadow)));
     }
 }
 
 static void run_block() {
     for (int t = 0; t < count; ++t) threads[t].state = FRESH;
     unfinished = count;
-    ++epoch;
+    block_epoch = ++epoch;
     memset(reinterpret_cast<void*>(shared.start), 0xCB, shared.size);
     while (unfinished) {
         bool moved = false;
@@ -507,6 +521,7 @@ int launch(void (*kernel)(void**), const Launch& launch) {
                  static_cast<unsigned>(place / grid[0] / grid[1])};
         run_block();
     }
+    for (int r = 0; r < given_count; ++r) free(given[r].shadows);
     if (failed) {
         for (int f = 0; f < fiber_count; ++f) prepare(fibers[f], stack_of(f));  // those that wait begin anew
         snprintf(launch.error, launch.error_size, "%s", message);
