@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 import time
 
 import cupy as cp
@@ -80,7 +81,7 @@ def test_a_library_that_does_not_import_is_named(gpu, monkeypatch):
     real = device.importlib.import_module
 
     def without_cudf(name):
-        if name == "cudf":
+        if name == "tripoint._cuda.dataframes":
             message = "libcudf.so: cannot open shared object file\nmore"
             raise ImportError(message)
         return real(name)
@@ -240,6 +241,49 @@ def test_the_gauge_keeps_the_most_that_was_in_use(gpu):
     assert gauge.device == device.name()
     assert pool.get_limit() == limit
     del two, three
+
+
+def test_cudf_leaves_cupy_its_pool(gpu, monkeypatch):
+    pool = cp.get_default_memory_pool()
+    cp.cuda.set_allocator(pool.malloc)
+    if gpu.emulated:  # the library itself is not imported twice
+        for module in ("cudf", "tripoint._cuda.dataframes"):
+            monkeypatch.delitem(sys.modules, module, raising=False)
+    device.check()
+    assert cp.cuda.get_allocator() == pool.malloc
+
+
+def test_a_budget_holds_where_the_program_allocates_by_other_means(gpu):
+    def other(nbytes):
+        return cp.get_default_memory_pool().malloc(nbytes)
+
+    pool = cp.get_default_memory_pool()
+    before = pool.used_bytes()
+    cp.cuda.set_allocator(other)
+    try:
+        with memory.budget((10, 10, 10)) as gauge:
+            assert cp.cuda.get_allocator() == pool.malloc
+            cp.zeros(1 << 20, np.uint8)
+        assert cp.cuda.get_allocator() == other
+    finally:
+        cp.cuda.set_allocator(pool.malloc)
+    assert gauge.peak_bytes == before + (1 << 20)
+
+
+def test_the_share_of_the_memory_reaches_the_plan(gpu, monkeypatch):
+    seen = {}
+
+    def plan(shape, **given):
+        seen.update(given, shape=shape)
+        message = "enough"
+        raise DeviceMemoryError(message)
+
+    monkeypatch.setattr(memory, "plan", plan)
+    sample = Sample(phases(), 1, THREE)
+    for given, resident in ((sample, 0), (sample.to("cuda"), sample.phases.size)):
+        with pytest.raises(DeviceMemoryError, match="enough"):
+            tripoint.analyze(given, device="cuda", device_memory=0.25)
+        assert seen == {"shape": sample.shape, "resident": resident, "share": 0.25}
 
 
 def test_a_sample_that_is_too_large_to_move_says_so(gpu, monkeypatch):

@@ -95,7 +95,7 @@ def analyze(
     if place == "cuda":
         resident = sample.phases.nbytes if sample.device == "cuda" else 0
         try:
-            with _cuda.memory.budget(sample.shape, resident, device_memory) as gauge:
+            with _cuda.memory.budget(sample.shape, resident=resident, share=device_memory) as gauge:
                 # Nothing looks at the channels, so they need not take memory there.
                 return _analyze(sample.to("cuda", channels=False), configuration, progress, gauge)
         except DeviceMemoryError as error:

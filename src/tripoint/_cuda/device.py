@@ -13,8 +13,14 @@ from typing import Any
 
 from tripoint.errors import DeviceError
 
-#: What the GPU side is made of: the module to import, and what the package is called.
-LIBRARIES = {"cupy": "CuPy", "cucim.skimage": "cuCIM", "pylibcugraph": "pylibcugraph", "cudf": "cuDF"}
+#: What the GPU side is made of: the package, what it is called, and what is imported to have it.  Two of them
+#: are imported by modules of ours, because they do not get along with the others without care.
+LIBRARIES = {
+    "cupy": ("CuPy", "cupy"),
+    "cucim": ("cuCIM", "tripoint._cuda.percolation.labelling"),
+    "pylibcugraph": ("pylibcugraph", "pylibcugraph"),
+    "cudf": ("cuDF", "tripoint._cuda.dataframes"),
+}
 
 INSTALL = (
     "install tripoint[cuda] for CUDA 13 (NVIDIA driver 580 or newer) or tripoint[cuda12] for CUDA 12 "
@@ -26,7 +32,7 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 
 def missing() -> str | None:
     """Return what is missing for a run on the GPU, in a few words; None where nothing is."""
-    absent = [name for module, name in LIBRARIES.items() if find_spec(module.split(".")[0]) is None]
+    absent = [name for package, (name, _) in LIBRARIES.items() if find_spec(package) is None]
     if absent:
         return f"{_and(absent)} {'is' if len(absent) == 1 else 'are'} not installed"
     try:
@@ -37,7 +43,7 @@ def missing() -> str | None:
         return _explained(error)
     if not count:
         return "no device is visible"
-    for module, name in LIBRARIES.items():
+    for name, module in LIBRARIES.values():
         try:
             importlib.import_module(module)
         except Exception as error:  # the libraries refuse a device or a driver in ways of their own

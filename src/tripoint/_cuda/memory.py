@@ -110,7 +110,7 @@ class Plan:
     needed: int
 
 
-def plan(shape: Sequence[int], resident: int = 0, share: float = 0.9) -> Plan:
+def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9) -> Plan:
     """Return how an analysis fits into the memory that is free now.
 
     Parameters
@@ -146,22 +146,26 @@ def plan(shape: Sequence[int], resident: int = 0, share: float = 0.9) -> Plan:
 
 
 @contextmanager
-def budget(shape: Sequence[int], channels: int = 0, resident: int = 0, share: float = 0.9) -> Iterator[Gauge]:
-    """Keep CuPy's pool within the share of an analysis, and gauge what that takes; see `plan`.
+def budget(shape: Sequence[int], *, resident: int = 0, share: float = 0.9) -> Iterator[Gauge]:
+    """Have CuPy allocate from its pool, within the share of an analysis, and gauge that; see `plan`.
+
+    Where the program has CuPy allocate otherwise, as after ``import cudf``, that is so again afterwards.
 
     Raises
     ------
     DeviceMemoryError
         The analysis does not fit, or did not after all.
     """
-    known = plan(shape, resident, share)
+    known = plan(shape, resident=resident, share=share)
     pool = cp.get_default_memory_pool()
-    before = pool.get_limit()
+    before, allocator = pool.get_limit(), cp.cuda.get_allocator()
     pool.set_limit(size=known.limit)
+    cp.cuda.set_allocator(pool.malloc)
     try:
         with Gauge() as gauge, told_in_our_words(known):
             yield gauge
     finally:
+        cp.cuda.set_allocator(allocator)
         pool.set_limit(size=before)
         pool.free_all_blocks()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import cupy as cp
@@ -57,11 +56,8 @@ def sums(rows: Any, values: Any, count: int) -> Any:
     return total
 
 
-@cache
 def _cudf() -> Any:
-    """Import cuDF, and keep CuPy's pool: the import has CuPy allocate by RMM, where no budget limits it."""
-    allocator = cp.cuda.get_allocator()
-    import cudf
+    """Return cuDF, which takes a second to import."""
+    from tripoint._cuda.dataframes import cudf
 
-    cp.cuda.set_allocator(allocator)
     return cudf

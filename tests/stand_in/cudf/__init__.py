@@ -19,6 +19,13 @@ __version__ = "26.10.02"
 __all__ = ["DataFrame", "Series"]
 
 
+def _rmm_cupy_allocator(nbytes: int) -> None:
+    """Stands for RMM's allocator, which cuDF has CuPy use from its import on."""
+
+
+cp.cuda.set_allocator(_rmm_cupy_allocator)
+
+
 class _Numbers:
     """A column of numbers or flags; ``missing`` marks what has no value."""
 

@@ -123,18 +123,32 @@ def get_default_memory_pool() -> MemoryPool:
     return _pool
 
 
+_beside_the_pool: list[object] = []  # the allocator that was set, if it is not that of the pool
+
+
+def allocator() -> object:
+    return _beside_the_pool[0] if _beside_the_pool else _pool.malloc
+
+
+def set_allocator(chosen: object = None) -> None:
+    """Have arrays made by something else than the pool: made as before here, but not counted."""
+    _beside_the_pool[:] = [] if chosen == _pool.malloc else [chosen]
+
+
 class Block:
     """An allocation; its memory lives as long as an array over it."""
 
     def __init__(self, nbytes: int, pool: MemoryPool | None = None) -> None:
-        pool = pool or _pool
         size = -(-nbytes // GUARD) * GUARD
         event = {"device_id": 0, "mem_size": size}
-        try:
-            pool._take(size)
-        except OutOfMemoryError:
-            _call_hooks("malloc_postprocess", **event, size=nbytes, mem_ptr=0, pmem_id=0)
-            raise
+        counted = pool is not None or not _beside_the_pool
+        pool = pool or _pool
+        if counted:
+            try:
+                pool._take(size)
+            except OutOfMemoryError:
+                _call_hooks("malloc_postprocess", **event, size=nbytes, mem_ptr=0, pmem_id=0)
+                raise
         raw = np.full(size + 3 * GUARD, POISON, np.uint8)
         start = GUARD + -raw.ctypes.data % GUARD
         self._before = raw[start - GUARD : start]
@@ -142,9 +156,10 @@ class Block:
         self.memory = raw[start : start + nbytes]
         self.caller = caller()
         event |= {"mem_ptr": self.memory.ctypes.data, "pmem_id": id(self)}
-        weakref.finalize(self, pool._give, size, event)
         _live.add(self)
-        _call_hooks("malloc_postprocess", **event, size=nbytes)
+        if counted:
+            weakref.finalize(self, pool._give, size, event)
+            _call_hooks("malloc_postprocess", **event, size=nbytes)
 
     def intact(self) -> bool:
         """Return whether nothing was written beside the allocation."""
