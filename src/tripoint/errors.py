@@ -26,3 +26,7 @@ class DeviceError(TripointError, RuntimeError):
 
 class DeviceMemoryError(DeviceError):
     """The volume takes more memory than the device has to give."""
+
+
+class ConvergenceError(TripointError, RuntimeError):
+    """A solver ended before its result was as exact as asked for."""

@@ -23,7 +23,8 @@ _UNITS = (
     (r"depth_.*|path_length_.*|length|junction_length|active_length|active_junction_length", "µm"),
     # With the default conductivity of 1; MΩ where conductivities are given in S/m.
     (r"(path_)?resistance(_.*)?", "1/µm"),
-    (r"conductance", "µm"),
+    (r"(current|dissipation)_share_.*|current_rank_.*", "1"),
+    (r"conductance|network_conductance_.*|current_.*", "µm"),  # µS; µA for 1 V
 )
 
 

@@ -11,7 +11,9 @@ from tripoint.sample import Spacing
 from tripoint.tables import column, find_rows, namespace
 
 
-def contact_resistances(nodes: Any, contacts: Any, spacing: Spacing) -> tuple[Any, Any]:
+def contact_resistances(
+    nodes: Any, contacts: Any, spacing: Spacing, shares: tuple[Any, Any] | None = None
+) -> tuple[Any, Any]:
     r"""Geometric resistance of the two halves of every contact, µm⁻¹.
 
     Half a contact leads from the centre of a region to the neck. It is a duct and a constriction in
@@ -37,6 +39,9 @@ def contact_resistances(nodes: Any, contacts: Any, spacing: Spacing) -> tuple[An
         which the radius of the disc of equal area is taken.
     spacing : (z, y, x)
         Voxel size, µm. Lengths and necks below half the smallest voxel edge are taken as that.
+    shares : (source, target), two (contacts,) float64, optional
+        Share s of the region's cross-section that a contact has where others leave it towards the same
+        side: the duct is s times as wide, the tube √s times. A single path through the region has it all.
 
     Returns
     -------
@@ -51,9 +56,10 @@ def contact_resistances(nodes: Any, contacts: Any, spacing: Spacing) -> tuple[An
     """
     neck = neck_radii(contacts)
     source, target = contact_rows(nodes, contacts)
+    of_source, of_target = shares or (None, None)
     return (
-        _half(nodes, source, contacts, neck, spacing),
-        _half(nodes, target, contacts, neck, spacing),
+        _half(nodes, source, contacts, neck, spacing, of_source),
+        _half(nodes, target, contacts, neck, spacing, of_target),
     )
 
 
@@ -100,10 +106,12 @@ def separations(nodes: Any, rows: Any, contacts: Any) -> Any:
     return namespace(squares[0]).sqrt((squares[0] + squares[1]) + squares[2])
 
 
-def _half(nodes: Any, rows: Any, contacts: Any, neck: Any, spacing: Spacing) -> Any:
+def _half(nodes: Any, rows: Any, contacts: Any, neck: Any, spacing: Spacing, share: Any = None) -> Any:
     volume = column(nodes, "volume", np.float64)[rows]
     radius = column(nodes, "inscribed_radius", np.float64)[rows]
     xp = namespace(neck)
+    if share is not None:
+        volume, radius = volume * share, radius * xp.sqrt(share)
     neck = xp.maximum(neck, min(spacing) / 2)
     # An unbounded phase has no inscribed radius; its necks are then unbounded too.
     with np.errstate(invalid="ignore"):
