@@ -52,9 +52,10 @@ def test_straight_bar_is_exact_however_it_is_cut(backend, spacing):
     length = sum(lengths) * spacing[0]
     assert figures.spans
     assert figures.faces == ("z-", "z+")
-    assert figures.conductivity == pytest.approx(3.0 / 4, rel=1e-12)
+    assert figures.effective_conductivity == pytest.approx(3.0 / 4, rel=1e-12)
     assert figures.current == pytest.approx(3.0 * (side * spacing[1]) ** 2 / length, rel=1e-12)
-    assert figures.balance < 1e-12
+    assert figures.factor == pytest.approx(1, rel=1e-12)
+    assert figures.imbalance < 1e-12
     potential = of_nodes["network_potential_electron"].to_numpy()
     np.testing.assert_allclose(potential, 1 - nodes["centroid_z"].to_numpy() / length, rtol=1e-10)
     np.testing.assert_allclose(of_contacts["current_share_electron"], 1)
@@ -67,7 +68,7 @@ def test_two_phases_in_series_are_their_harmonic_mean(backend):
     nodes, contacts = chain([5, 5, 10], 4)
     nodes["label"] = np.array([1, 1, 2], np.uint8)
     _, _, carriers = solved(backend, nodes, contacts, metal(a=1.0, b=1e-7), (20, 4, 4))
-    assert carriers["electron"].conductivity == pytest.approx(2 / (1 + 1e7), rel=1e-9)
+    assert carriers["electron"].effective_conductivity == pytest.approx(2 / (1 + 1e7), rel=1e-9)
 
 
 def test_wheatstone_bridge(backend):
@@ -110,7 +111,7 @@ def test_other_faces_than_the_terminals_carry_nothing(backend):
         materials = Materials((Phase(1, "bar", ("ion",)),), terminals={"ion": carrier_face})
         _, found, carriers = solved(backend, nodes, contacts, materials, (10, 4, 4))
         assert carriers["ion"].spans == spans
-        assert carriers["ion"].conductivity == pytest.approx(1, rel=1e-9)
+        assert carriers["ion"].effective_conductivity == pytest.approx(1, rel=1e-9)
     np.testing.assert_array_equal(found["current_share_ion"], 0)  # across, either piece conducts alone
 
 
@@ -129,7 +130,7 @@ def test_parts_that_touch_one_face_are_left_out(backend):
     assert figures.regions == spanning.sum()
     potential = of_nodes["network_potential_electron"]
     np.testing.assert_array_equal(potential.notna(), spanning)
-    assert figures.conductivity == pytest.approx(1 / 5, rel=0.05)
+    assert figures.effective_conductivity == pytest.approx(1 / 5, rel=0.05)
     carries = of_contacts["current_share_electron"] > 0
     assert set(of_contacts.loc[carries, "source"]) <= set(nodes.loc[spanning, "node"])
     assert sorted(of_contacts.loc[carries, "current_rank_electron"]) == list(range(1, carries.sum() + 1))
@@ -140,8 +141,8 @@ def test_a_network_that_does_not_span_is_said_so_and_not_solved(backend):
     of_nodes, of_contacts, carriers = solved(backend, nodes, contacts[:0], ELECTRON, (10, 4, 4))
     figures = carriers["electron"]
     assert not figures.spans
-    assert figures.conductivity == 0
-    assert figures.balance is None
+    assert figures.effective_conductivity == 0
+    assert figures.imbalance is None
     assert of_nodes["network_potential_electron"].isna().all()
     assert len(critical_contacts(of_contacts, "electron")) == 0
 
@@ -239,7 +240,7 @@ def test_against_a_dense_solution(phases, face, contrast):
     ends[order.index("low")], ends[order.index("high")] = 1, -1
     if contrast < 1e3 and contrast > 1e-3:  # what a pseudo-inverse can resolve
         assert figures.current == pytest.approx(1 / (ends @ inverse @ ends), rel=1e-6)
-    assert figures.balance < 1e-6
+    assert figures.imbalance < 1e-6
     potential = found.nodes["network_potential_electron"].dropna()
     assert potential.between(-1e-9, 1 + 1e-9).all()
     assert found.contacts["current_share_electron"].between(0, 1).all()
@@ -296,7 +297,7 @@ def test_multigrid_gives_what_factors_give(monkeypatch, contrast):
     monkeypatch.setattr(transport_network, "DIRECT", 0)
     iterated = [network(nodes, contacts, materials, shape, ONE) for _ in range(2)]
     assert direct.carriers["electron"].iterations == 0 < iterated[0].carriers["electron"].iterations < 60
-    assert iterated[0].carriers["electron"].balance < 1e-9
+    assert iterated[0].carriers["electron"].imbalance < 1e-9
     for table in ("nodes", "contacts"):
         one, other = getattr(iterated[0], table), getattr(iterated[1], table)
         pd.testing.assert_frame_equal(one, other, check_exact=True)
@@ -309,8 +310,8 @@ def test_both_sides_agree(backend):
     materials = metal(a=1.0, b=1e-4)
     here = network(nodes, contacts, materials, shape, ONE)
     of_nodes, of_contacts, carriers = solved(backend, nodes, contacts, materials, shape)
-    assert carriers["electron"].conductivity == pytest.approx(
-        here.carriers["electron"].conductivity, rel=1e-9
+    assert carriers["electron"].effective_conductivity == pytest.approx(
+        here.carriers["electron"].effective_conductivity, rel=1e-9
     )
     np.testing.assert_allclose(
         of_nodes["network_potential_electron"], here.nodes["network_potential_electron"], atol=1e-9
@@ -363,7 +364,7 @@ def network_conductivity(phases, label=1):
     nodes = particles.describe(regions, phases, ONE, to_wall)
     contacts = boundary.contacts(regions, ONE, distance=to_wall, phases=phases).table
     materials = Materials((Phase(label, "solid", ("electron",)),), terminals={"electron": "z-"})
-    return network(nodes, contacts, materials, phases.shape, ONE).carriers["electron"].conductivity
+    return network(nodes, contacts, materials, phases.shape, ONE).carriers["electron"].effective_conductivity
 
 
 @pytest.mark.parametrize("neck", [0.45, 0.58, 0.85])

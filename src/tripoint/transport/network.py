@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,12 +39,15 @@ class CarrierCurrents:
         The terminal's face, which is held at potential 1, and the opposite one, held at 0.
     spans : bool
         Whether the network joins the two. Where it does not, nothing was solved.
-    conductivity : float
-        Effective conductivity of the volume between the faces, S/m, or relative to the conductivity 1
-        where the materials give none; 0 where the network does not span.
+    effective_conductivity : float
+        Of the volume between the faces, S/m, or relative to the conductivity 1 where the materials give
+        none; 0 where the network does not span.
+    factor : float
+        Tortuosity factor Σ ε σ / effective conductivity, with ε the fraction of the volume of every
+        phase that conducts, σ its conductivity; infinite where the network does not span.
     current : float
         Current for the potential difference 1, µm times the unit of conductivity: with S/m, µA for 1 V.
-    balance : float or None
+    imbalance : float or None
         abs(current in − current out) / current in; None where the network does not span.
     regions, contacts : int
         Those of components that touch both faces; all others carry no current and are left out.
@@ -56,9 +60,10 @@ class CarrierCurrents:
     carrier: str
     faces: tuple[str, str]
     spans: bool
-    conductivity: float
+    effective_conductivity: float
+    factor: float
     current: float
-    balance: float | None
+    imbalance: float | None
     regions: int
     contacts: int
     bridges: int | None
@@ -248,6 +253,7 @@ class _Circuit:
     conductance: Any
     inlet: Any  # (its regions,) conductance to the terminal's face, 0 where it is not touched
     outlet: Any
+    conducting: float  # Σ V σ of all regions
 
 
 def _circuit(
@@ -296,6 +302,7 @@ def _circuit(
         1 / resistance,
         links[0][spanning],
         links[1][spanning],
+        float((column(nodes, "volume", np.float64) * conductivity).sum()),
     )
 
 
@@ -319,8 +326,8 @@ def _solve(
         )
     current = float((circuit.inlet * (1 - potential)).sum())
     out = float((circuit.outlet * potential).sum())
-    balance = abs(current - out) / current if count else None
-    if balance is not None and not balance <= BALANCE:
+    imbalance = abs(current - out) / current if count else None
+    if imbalance is not None and not imbalance <= BALANCE:
         message = (
             f"the currents of {circuit.carrier} did not converge in {iterations} iterations: {current:.6g} "
             f"flow in and {out:.6g} out, relative residual {residual:.1e}; look for conductivities that are "
@@ -333,14 +340,15 @@ def _solve(
         bridges = int((column(contacts, f"bridge_{circuit.carrier}", np.bool_) & (share > 0)).sum())
     axis = AXES.index(circuit.faces[0][0])
     edges = [n * step for n, step in zip(shape, spacing, strict=True)]
-    section = float(np.prod([edge for i, edge in enumerate(edges) if i != axis]))
+    effective = current * edges[axis] ** 2 / math.prod(edges)
     figures = CarrierCurrents(
         carrier=circuit.carrier,
         faces=circuit.faces,
         spans=count > 0,
-        conductivity=current * edges[axis] / section,
+        effective_conductivity=effective,
+        factor=circuit.conducting / math.prod(edges) / effective if count else math.inf,
         current=current,
-        balance=balance,
+        imbalance=imbalance,
         regions=count,
         contacts=len(circuit.at),
         bridges=bridges,
