@@ -2,7 +2,8 @@
 # tripoint with its GPU side and its learning, for a machine with an NVIDIA driver of at least 580.
 #
 #   docker build -t tripoint .
-#   docker run --rm --gpus all -v "$PWD":/data tripoint analyze input=cathode.tif spacing=[0.4,0.4,0.4] materials=lithium_ion_cathode
+#   docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD":/data -v tripoint-cache:/cache \
+#       tripoint analyze input=cathode.tif spacing=[0.4,0.4,0.4] materials=lithium_ion_cathode
 #
 # compose.yaml does the same for a workstation with one GPU.
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -27,6 +28,9 @@ from kernel_sources import (
     variants,
 )
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+BEGIN, END = "<!-- kernel resources -->", "<!-- /kernel resources -->"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -41,6 +45,31 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     result = {"nvrtc": nvrtc_version(), "kernels": kernels}
     (options.output / "kernel_resources.json").write_text(json.dumps(result, indent=1) + "\n")
+    page = PAGE.read_text()
+    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}\n{table(kernels)}{END}{after}")
+
+
+def table(kernels: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Return what docs/performance.md shows, a row for each kernel and set of defines."""
+    rows = ["| kernel | defines | threads | registers, sm_80 / sm_90 | shared, bytes | spills | occupancy |"]
+    rows.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for variant, by_kernel in kernels.items():
+        file, *defines = variant.split()
+        shown = " ".join(define.removeprefix("-D") for define in defines)
+        for name, used in by_kernel.items():
+            old, new = used["sm_80"], used["sm_90"]
+            cells = [
+                f"`{file.removesuffix('.cu')}` {name}",
+                f"`{shown}`" if shown else "",
+                str(used["threads"]),
+                f"{old['registers']} / {new['registers']}",
+                str(new["shared_bytes"]),
+                str(max(old["spill_bytes"], new["spill_bytes"])),
+                f"{old['occupancy']:.0%} / {new['occupancy']:.0%}",
+            ]
+            rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
 
 
 def measure(variant: Variant) -> dict[str, dict[str, object]]:

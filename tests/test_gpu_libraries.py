@@ -16,6 +16,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -345,3 +346,24 @@ def test_stand_ins_take_only_parameters_that_exist(library):
         if extra:
             unknown.append(f"{name}: {extra}; it takes {real}")
     assert not unknown, "\n".join(unknown)
+
+
+@pytest.mark.parametrize("first", ["", "cudf", "pylibcugraph", "cucim.skimage"])
+def test_the_libraries_can_be_imported_whatever_came_before(first, tmp_path):
+    """Some orders never end, and cuDF takes CuPy's pool away; imported tripoint's way, they do neither."""
+    for library in LIBRARIES:
+        need(library)
+    for source, target in {"src/tripoint": "", "kernels": "kernels", "conf": "conf"}.items():
+        shutil.copytree(TESTS.parent / source, tmp_path / "tripoint" / target, dirs_exist_ok=True)
+    code = f"""
+import sys, importlib
+sys.path.insert(0, {str(tmp_path)!r})
+{f"import {first}" if first else ""}
+import cupy
+from tripoint._cuda import device
+before = cupy.cuda.get_allocator()
+for name, module in device.LIBRARIES.values():
+    importlib.import_module(module)
+assert cupy.cuda.get_allocator() == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)

@@ -4,6 +4,7 @@ NVRTC is what CuPy compiles with, and stricter than nvcc; where either is missin
 """
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,9 @@ def test_occupancy_of_known_cases():
     assert occupancy({"registers": 32, "shared_bytes": 48 * 1024}, 256, "sm_80") == 0.375
     assert occupancy({"registers": 32, "shared_bytes": 48 * 1024}, 256, "sm_90") == 0.5
     assert occupancy({"registers": 16, "shared_bytes": 0}, 32, "sm_90") == 0.5
+
+
+def test_the_page_on_performance_shows_what_is_recorded(recorded):
+    script = runpy.run_path(str(RECORDED.parents[1] / "kernel_resources.py"))
+    shown = script["PAGE"].read_text().partition(script["BEGIN"] + "\n")[2].partition(script["END"])[0]
+    assert shown == script["table"](recorded["kernels"]), "run python benchmarks/kernel_resources.py"
