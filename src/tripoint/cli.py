@@ -27,6 +27,7 @@ Usage
 Tasks
   analyze   a labelled volume becomes a particle graph with its physics and a report
   synth     make a synthetic composite with known particles
+  spectro   an energy stack becomes chemical maps, registered to the structure
 
   tripoint <task> --help   shows the settings of a task
   tripoint --version"""
@@ -111,7 +112,42 @@ def synth(config: Any) -> None:
     _say(str(output))
 
 
-TASKS: dict[str, Callable[[Any], None]] = {"analyze": analyze, "synth": synth}
+def spectro(config: Any) -> None:
+    """Fit an energy stack and save its maps, as the settings of ``conf/spectro.yaml`` say."""
+    from tripoint import chemistry
+
+    settings = _plain(config)
+    source = overrides.check_text(settings, "input")
+    energies = overrides.read_list(overrides.check_text(settings, "energies"))
+    output, overwrite = _output(settings)
+    registered = overrides.check_section(settings, "register")
+    with _progress() as progress:
+        summary = chemistry.measure(
+            source,
+            energies,
+            output,
+            spacing=settings["spacing"],
+            units=settings["units"],
+            within=settings["range"],
+            noise=settings["noise"],
+            references=settings["references"],
+            use=overrides.read_list(settings["use"]),
+            transmission=overrides.check_switch(settings, "transmission"),
+            nonnegative=overrides.check_switch(settings, "nonnegative"),
+            sum_to_one=overrides.check_switch(settings, "sum_to_one"),
+            **_spectra(settings),
+            register=registered if registered["to"] is not None else None,
+            device=settings["device"],
+            name=settings["name"],
+            overwrite=overwrite,
+            progress=progress,
+        )
+    for warning in summary["warnings"]:
+        log.warning("warning: %s", warning)
+    _say(str(output / "maps.zarr"))
+
+
+TASKS: dict[str, Callable[[Any], None]] = {"analyze": analyze, "synth": synth, "spectro": spectro}
 
 
 def _run(name: str, task: Callable[[Any], None], words: list[str]) -> int:
@@ -159,11 +195,12 @@ def _hydra(name: str, task: Callable[[Any], None], arguments: list[str], debug: 
 @contextmanager
 def _swept(arguments: list[str]) -> Iterator[list[str]]:
     """Give Hydra's record of a sweep a folder of its own, which goes when the sweep is done."""
-    if not {"-m", "--multirun"} & set(arguments) or any("hydra.sweep.dir" in word for word in arguments):
+    rest = [word for word in arguments if word not in ("-m", "--multirun")]
+    if len(rest) == len(arguments) or any("hydra.sweep.dir" in word for word in rest):
         yield arguments
         return
     with tempfile.TemporaryDirectory(prefix="tripoint-sweep-") as folder:
-        yield [*arguments, f"hydra.sweep.dir='{folder}'"]
+        yield ["-m", *rest, f"hydra.sweep.dir='{folder}'"]  # Hydra takes no settings after a -m among them
 
 
 def _claim(config: Any, outputs: set[Path]) -> None:
@@ -214,6 +251,37 @@ def _output(settings: dict[str, Any]) -> tuple[Path, bool]:
     overwrite = overrides.check_switch(settings, "overwrite")
     io.check_output(output, overwrite=overwrite)
     return output, overwrite
+
+
+def _spectra(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return how spectra are normalised and where their edge is sought."""
+    from tripoint.spectro import EdgePosition, Normalisation
+
+    normalise = overrides.check_section(settings, "normalise")
+    edge = overrides.check_section(settings, "edge")
+    normalisation = position = None
+    if normalise["edge"] is not None:
+        normalisation = Normalisation(
+            overrides.check_number(normalise["edge"], "normalise.edge"),
+            overrides.check_range(normalise["pre"], "normalise.pre"),
+            overrides.check_range(normalise["post"], "normalise.post"),
+            normalise["degree"],
+            overrides.check_switch(normalise, "flatten"),
+        )
+    if edge["method"] is not None:
+        position = EdgePosition(
+            str(edge["method"]),
+            overrides.check_range(edge["window"], "edge.window"),
+            overrides.check_number(edge["width"], "edge.width"),
+            overrides.check_number(edge["level"], "edge.level"),
+        )
+    least_step = overrides.check_number(normalise["least_step"], "normalise.least_step")
+    return {
+        "normalisation": normalisation,
+        "least_step": least_step,
+        "edge": position,
+        "charge": edge["charge"],
+    }
 
 
 def _materials(mapping: dict[str, Any]) -> Any:

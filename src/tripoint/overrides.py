@@ -12,7 +12,7 @@ from tripoint.errors import InputError, MaterialsError
 from tripoint.materials import Materials
 
 #: Settings that are text, whatever stands in them.
-TEXTS = ("input", "output", "name")
+TEXTS = ("input", "output", "name", "energies", "references", "use", "register.to", "register.start")
 #: Parts of the materials that a new value replaces; Hydra would merge them.
 WHOLE = ("materials.terminals", "materials.junctions", "materials.phases")
 
@@ -73,10 +73,10 @@ def _inline(text: str) -> Any:
 
 
 def _text(value: str, sweep: bool) -> str:
-    """Quote a text; in a sweep each of the values between commas."""
+    """Quote a text; in a sweep each of the values between commas, unless brackets hold them together."""
     if value in ("", "null") or (value[0] in "'\"" and value[-1] == value[0] and len(value) > 1):
         return value
-    parts = value.split(",") if sweep else [value]
+    parts = value.split(",") if sweep and not value.startswith("[") else [value]
     return ",".join("'" + part.replace("\\'", "'").replace("'", "\\'") + "'" for part in parts)
 
 
@@ -105,3 +105,38 @@ def check_section(settings: dict[str, Any], key: str) -> dict[str, Any]:
         message = f"{key} is {value!r}; expected a group of settings, such as {key}.…=…, see --help"
         raise InputError(message)
     return value
+
+
+def read_list(value: Any) -> Any:
+    """Return a list that came as text, ``[7090, 7095]``; anything else as it is."""
+    return _inline_list(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
+
+
+def _inline_list(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        message = f"{text} is not a list; write it like [7090,7095]"
+        raise InputError(message) from error
+
+
+def check_range(value: Any, key: str) -> tuple[float, float]:
+    """Return two numbers [from, to], or say how to give them."""
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        message = f"{key} is {value!r}; expected [from,to] in eV, for example {key}=[7000,7100]"
+        raise InputError(message)
+    return low, high
+
+
+def check_number(value: Any, key: str) -> float:
+    """Return a number, or say that it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"{key} is {value!r}; expected a number"
+        raise InputError(message)
+    return float(value)

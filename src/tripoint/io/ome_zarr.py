@@ -58,6 +58,27 @@ def write(
         _write_image(_group(path / "channels" / name), volume, sample.spacing, name)
 
 
+def write_maps(
+    path: Path, maps: Mapping[str, Any], spacing: Sequence[float], attributes: Mapping[str, Any]
+) -> None:
+    """Write volumes of real numbers, each as an image of its own in one group.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to make, ``….zarr``.
+    maps : mapping of str to (z, y, x) float32
+        Taken slab by slab, so they may be memory maps.
+    spacing : (z, y, x)
+        Voxel size, µm.
+    attributes : mapping
+        What to keep in the attribute ``tripoint``.
+    """
+    _group(path, tripoint={"schema": 1, "maps": list(maps), **attributes})
+    for name, volume in maps.items():
+        _write_image(_group(path / name), volume, spacing, name)
+
+
 def read_array(path: Path, inner: str = "") -> np.ndarray:
     """Read the full resolution of an image that :func:`write` wrote."""
     array: Any = zarr.open_array(str(path / inner / "0"), mode="r")

@@ -29,7 +29,7 @@ def opened(path: Path, choice: Choice) -> Iterator[Stored]:
     """
     with tiff_file(path) as file:
         series = _volume(file, path)
-        spacing, units = _spacing(file)
+        spacing, units = stated_spacing(file)
         array, step = _array(file, series, path, choice)
         yield Stored(
             shape=tuple(array.shape),
@@ -188,7 +188,7 @@ class _Channel:
         return np.asarray(self.array[tuple(index)])
 
 
-def _spacing(file: tifffile.TiffFile) -> tuple[list[float | None], list[str | None]]:
+def stated_spacing(file: tifffile.TiffFile) -> tuple[list[float | None], list[str | None]]:
     """Return voxel size and units (z, y, x) where OME-XML or ImageJ states them."""
     if file.is_ome and file.ome_metadata:
         return _ome_spacing(file.ome_metadata)
