@@ -1,5 +1,7 @@
-"""What flows through a composite: currents through its network of regions."""
+"""What flows through a composite: on its voxels, and through its network of regions."""
 
+from tripoint.transport.activity import Activity, activity
+from tripoint.transport.kinetics import Kinetics, regimes
 from tripoint.transport.network import (
     CarrierCurrents,
     NetworkTransport,
@@ -7,5 +9,19 @@ from tripoint.transport.network import (
     critical_contacts,
     network,
 )
+from tripoint.transport.tortuosity import Tortuosity, tortuosities, tortuosity
 
-__all__ = ["CarrierCurrents", "NetworkTransport", "contact_shares", "critical_contacts", "network"]
+__all__ = [
+    "Activity",
+    "CarrierCurrents",
+    "Kinetics",
+    "NetworkTransport",
+    "Tortuosity",
+    "activity",
+    "contact_shares",
+    "critical_contacts",
+    "network",
+    "regimes",
+    "tortuosities",
+    "tortuosity",
+]

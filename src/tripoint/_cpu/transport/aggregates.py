@@ -1,0 +1,250 @@
+"""Which unknowns are joined on the next coarser level, and the conductances between what they become.
+
+Prolongation is piecewise constant, so the conductance between two aggregates is the sum of those between
+their members.  Voxels are joined in blocks of 2x2x2, but only where they are strongly connected there: two
+particles apart, or carbon in an electrolyte, stay apart.  From then on rows are joined in pairs, three times
+per level, each with the one to which it is bound most strongly, where the pair is good:
+its conductance is at least a share of the harmonic mean of what holds either of them (Notay's criterion).
+A weakly bound part therefore waits until the levels are so coarse that it is bound by nothing stronger.
+
+References
+----------
+Notay, *Electronic Transactions on Numerical Analysis* 37 (2010) 123-146; Napov & Notay, *SIAM Journal on
+Scientific Computing* 34 (2012) A1079-A1109.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tripoint._cpu.compiled import compiled
+
+STRONG = 0.1
+"""Conductance, relative to the geometric mean of two voxels' sums, from which they are joined; 1/6 inside."""
+
+GOOD = 0.125
+"""Conductance of a pair, relative to the harmonic mean of its sums, from which it may be made."""
+
+HELD = 0.4
+"""Share of a single row's sum from which it joins a pair that is made already."""
+
+
+class Rows(NamedTuple):
+    """A symmetric matrix of conductances without its diagonal, and what leads to the terminals.
+
+    ``ptr`` (n + 1) int64, ``col`` int32, ``val`` float32, ``terminal`` (n) float32, ``inverse`` (n) float32:
+    1 / diagonal. 20 bytes per row and 8 per entry.
+    """
+
+    ptr: np.ndarray
+    col: np.ndarray
+    val: np.ndarray
+    terminal: np.ndarray
+    inverse: np.ndarray
+
+
+def coarsen_voxels(faces, shape, inverse, ends, values):
+    """Return the aggregate of every voxel (int32, -1 for none; with guards) and their matrix."""
+    plane, row = shape[1] * shape[2], shape[2]
+    aggregates = np.full(inverse.size, -1, np.int32)
+    n = _join_voxels(faces, plane, row, shape, inverse, STRONG, aggregates)
+    ptr = np.zeros(n + 1, np.int64)
+    nothing = np.empty(0, np.int32), np.empty(0, np.float32)
+    _sum_voxels(faces, plane, row, shape, aggregates, ptr, *nothing, False)
+    ptr = np.cumsum(ptr)
+    col, val = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32)
+    _sum_voxels(faces, plane, row, shape, aggregates, ptr, col, val, True)
+    terminal = np.bincount(aggregates[ends], values, n).astype(np.float32)
+    return aggregates, Rows(ptr, col, val, terminal, _invert_rows(ptr, val, terminal))
+
+
+def coarsen_rows(rows):
+    """Return the aggregate of every row and their matrix, after three rounds of pairs."""
+    whole = None
+    for _ in range(3):
+        pairs = np.empty(rows.terminal.size, np.int32)
+        n = _pair_rows(rows.ptr, rows.col, rows.val, rows.inverse, GOOD, HELD, pairs)
+        ptr, col, val, terminal = _sum_rows(rows.ptr, rows.col, rows.val, rows.terminal, pairs, n)
+        rows = Rows(ptr, col, val, terminal, _invert_rows(ptr, val, terminal))
+        whole = pairs if whole is None else pairs[whole]
+    return whole, rows
+
+
+@compiled()
+def _find(parent, i):
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@compiled()
+def _join_voxels(faces, plane, row, shape, inverse, strong, aggregates):
+    depth, height, width = shape
+    where = np.empty(8, np.int64)
+    parent = np.empty(8, np.int64)
+    found = 0
+    for bz in range((depth + 1) // 2):
+        for by in range((height + 1) // 2):
+            for bx in range((width + 1) // 2):
+                for c in range(8):
+                    z, y, x = 2 * bz + (c >> 2), 2 * by + ((c >> 1) & 1), 2 * bx + (c & 1)
+                    parent[c] = -1
+                    if z < depth and y < height and x < width:
+                        where[c] = plane + z * plane + y * row + x
+                        if inverse[where[c]] > 0:
+                            parent[c] = c
+                for c in range(8):
+                    for axis in range(3):
+                        other = c | (4 >> axis)
+                        if other == c or parent[c] < 0 or parent[other] < 0:
+                            continue
+                        i, j = where[c], where[other]
+                        a = faces[axis, i]
+                        if a > 0 and a * a * inverse[i] * inverse[j] >= strong * strong:
+                            u, v = _find(parent, c), _find(parent, other)
+                            parent[max(u, v)] = min(u, v)
+                for c in range(8):
+                    if parent[c] < 0:
+                        continue
+                    root = _find(parent, c)
+                    if root == c:
+                        aggregates[where[c]] = found
+                        found += 1
+                    else:
+                        aggregates[where[c]] = aggregates[where[root]]
+    return found
+
+
+@compiled()
+def _sum_voxels(faces, plane, row, shape, aggregates, ptr, col, val, writing):
+    """Write the rows of the aggregates, or only count their entries into ``ptr``."""
+    depth, height, width = shape
+    names = np.empty((8, 48), np.int64)
+    values = np.empty((8, 48), np.float64)
+    sizes = np.empty(8, np.int64)
+    owner = np.empty(8, np.int64)
+    steps = np.array([plane, row, 1])
+    for bz in range((depth + 1) // 2):
+        for by in range((height + 1) // 2):
+            for bx in range((width + 1) // 2):
+                parts = 0
+                for c in range(8):
+                    z, y, x = 2 * bz + (c >> 2), 2 * by + ((c >> 1) & 1), 2 * bx + (c & 1)
+                    if z >= depth or y >= height or x >= width:
+                        continue
+                    i = plane + z * plane + y * row + x
+                    a = aggregates[i]
+                    if a < 0:
+                        continue
+                    part = 0
+                    while part < parts and owner[part] != a:
+                        part += 1
+                    if part == parts:
+                        owner[part], sizes[part] = a, 0
+                        parts += 1
+                    for d in range(6):
+                        step = steps[d >> 1]
+                        j = i - step if d & 1 else i + step
+                        g = faces[d >> 1, min(i, j)]
+                        if g <= 0 or aggregates[j] == a:
+                            continue
+                        s = 0
+                        while s < sizes[part] and names[part, s] != aggregates[j]:
+                            s += 1
+                        if s == sizes[part]:
+                            names[part, s], values[part, s] = aggregates[j], 0.0
+                            sizes[part] += 1
+                        values[part, s] += g
+                for part in range(parts):
+                    if not writing:
+                        ptr[owner[part] + 1] = sizes[part]
+                        continue
+                    at = ptr[owner[part]]
+                    for s in range(sizes[part]):
+                        col[at + s], val[at + s] = names[part, s], values[part, s]
+
+
+@compiled()
+def _pair_rows(ptr, col, val, inverse, good, held, pairs):
+    n = ptr.size - 1
+    found = 0
+    pairs[:] = -1
+    for i in range(n):
+        if pairs[i] >= 0:
+            continue
+        best, with_whom = good, -1
+        for at in range(ptr[i], ptr[i + 1]):
+            j = col[at]
+            quality = 0.5 * val[at] * (inverse[i] + inverse[j])
+            if pairs[j] < 0 and (quality > best or (quality == best and j < with_whom)):
+                best, with_whom = quality, j
+        if with_whom >= 0:
+            pairs[i] = pairs[with_whom] = found
+            found += 1
+    for i in range(n):
+        if pairs[i] >= 0:
+            continue
+        # What is left alone holds on to what holds it, such as the many bits around one good conductor.
+        best, with_whom = held, -1
+        for at in range(ptr[i], ptr[i + 1]):
+            share = val[at] * inverse[i]
+            if pairs[col[at]] >= 0 and share > best:
+                best, with_whom = share, col[at]
+        if with_whom >= 0:
+            pairs[i] = pairs[with_whom]
+        else:
+            pairs[i] = found
+            found += 1
+    return found
+
+
+@compiled()
+def _sum_rows(ptr, col, val, terminal, aggregates, n):
+    fine = ptr.size - 1
+    first = np.zeros(n + 1, np.int64)
+    for i in range(fine):
+        first[aggregates[i] + 1] += 1
+    for a in range(n):
+        first[a + 1] += first[a]
+    members = np.empty(fine, np.int64)
+    fill = first[:-1].copy()
+    for i in range(fine):
+        members[fill[aggregates[i]]] = i
+        fill[aggregates[i]] += 1
+    new_ptr = np.zeros(n + 1, np.int64)
+    new_col = np.empty(col.size, np.int32)
+    new_val = np.empty(col.size, np.float32)
+    new_terminal = np.zeros(n, np.float32)
+    place = np.full(n, -1, np.int64)
+    at = 0
+    for a in range(n):
+        begin = at
+        for m in range(first[a], first[a + 1]):
+            i = members[m]
+            new_terminal[a] += terminal[i]
+            for e in range(ptr[i], ptr[i + 1]):
+                b = aggregates[col[e]]
+                if b == a:
+                    continue
+                if place[b] < begin:
+                    place[b] = at
+                    new_col[at], new_val[at] = b, val[e]
+                    at += 1
+                else:
+                    new_val[place[b]] += val[e]
+        new_ptr[a + 1] = at
+    return new_ptr, new_col[:at].copy(), new_val[:at].copy(), new_terminal
+
+
+@compiled()
+def _invert_rows(ptr, val, terminal):
+    out = np.empty(ptr.size - 1, np.float32)
+    for i in range(out.size):
+        total = np.float64(terminal[i])
+        for at in range(ptr[i], ptr[i + 1]):
+            total += val[at]
+        out[i] = 1 / total if total > 0 else 0
+    return out
