@@ -140,7 +140,8 @@ extern "C" __global__ void __launch_bounds__(256) absorb(
     }
 }
 
-static __device__ __forceinline__ int root(const int* into, int basin)
+template <class Parents>
+static __device__ __forceinline__ int root(Parents into, int basin)
 {
     for (int parent = into[basin]; parent != basin; parent = into[basin]) basin = parent;
     return basin;
@@ -161,5 +162,6 @@ extern "C" __global__ void __launch_bounds__(256) follow(
 extern "C" __global__ void __launch_bounds__(256) flatten(int* into, long long basins)
 {
     // Another thread may shorten a path that is being walked: every basin on it leads to the same end.
-    for EACH(basin, basins) into[basin] = root(into, (int)basin);
+    volatile int* parents = into;
+    for EACH(basin, basins) parents[basin] = root(parents, (int)basin);
 }

@@ -205,7 +205,10 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS, 12) join(
 extern "C" __global__ void __launch_bounds__(THREADS) settle(int networks, long long count, long long* roots)
 {
     for EACH(i, networks * count) {
-        long long* parents = roots + i / count * count;
-        parents[i % count] = find(parents, i % count);
+        volatile long long* parents = roots + i / count * count;
+        // Only a component's own thread writes here: the root must not be overwritten with one below it.
+        long long root = i % count;
+        for (long long parent = parents[root]; parent != root; parent = parents[root]) root = parent;
+        parents[i % count] = root;
     }
 }
