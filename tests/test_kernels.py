@@ -7,8 +7,12 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import ndimage
 
+import emulator
+import tripoint
 from emulator import Module
 from kernel_sources import (
     ARCHITECTURES,
@@ -21,6 +25,7 @@ from kernel_sources import (
     resources,
     variants,
 )
+from tripoint import Sample
 from tripoint.errors import DeviceError
 
 RECORDED = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "kernel_resources.json"
@@ -77,6 +82,20 @@ def test_recorded_kernels_are_those_there_are(recorded):
     assert {variant: sorted(kernels) for variant, kernels in recorded["kernels"].items()} == there, (
         RECORD_ANEW
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["forward", "reverse"])
+def test_no_kernel_of_an_analysis_races(gpu, order):
+    """Watch the memory of every kernel that an analysis of four phases launches."""
+    if not gpu.emulated:
+        pytest.skip("compute-sanitizer looks for races on a GPU")
+    random = np.random.default_rng(3)
+    fields = [ndimage.gaussian_filter(random.standard_normal((18, 20, 34)), 2.0) for _ in range(4)]
+    phases = np.argmax(fields, axis=0).astype(np.uint8)
+    with emulator.order(order), emulator.races():
+        result = tripoint.analyze(Sample(phases, (0.4, 0.4, 0.4), "solid_state_cathode"), device="cuda")
+    assert len(result.graph.nodes) > 20
 
 
 def test_loader_compiles_once_and_again_when_a_header_changes(cp, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,9 @@ VOLATILE = {
 
 BOUNDS = r"(?:__launch_bounds__\s*\(\s*(?P<{}>[^()]*)\)\s*)?"
 KERNEL = re.compile(rf"__global__\s+{BOUNDS.format('early')}void\s+{BOUNDS.format('late')}(?P<name>\w+)\s*\(")
+
+
+KEPT_DAYS = 30  # since it was last used
 
 
 class CompileError(RuntimeError):
@@ -165,7 +169,9 @@ def _kept(name: str, parts: tuple[str, ...], make: Callable[[Path], None]) -> Pa
     for part in (*parts, *compiler(), *(path.read_text() for path in (HEADER, RUNTIME, Path(__file__)))):
         key.update(part.encode() + b"\0")
     kept = _folder() / f"{key.hexdigest()[:24]}-{name}"
-    if not kept.exists():
+    if kept.exists():
+        os.utime(kept)
+    else:
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             built = Path(folder, kept.name)
             make(built)
@@ -180,6 +186,9 @@ def _folder() -> Path:
     folder = Path(user, "tripoint-emulator")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for kept in folder.glob("*.*"):
+            if time.time() - kept.stat().st_mtime > KEPT_DAYS * 86400:
+                kept.unlink(missing_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
