@@ -21,7 +21,7 @@ import numpy as np
 from bench_percolation import lattice, run
 from tripoint import boundary, distance, particles
 from tripoint.materials import Materials, Phase
-from tripoint.transport import network
+from tripoint.transport import network, tortuosity
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -45,6 +45,7 @@ def main() -> None:
             print(name, json.dumps(results[name]), flush=True)
     if not arguments.no_voxels:
         results["packings"] = against_voxels()
+        results["two_phases"] = of_two_phases()
         if arguments.real and DATA.is_dir():
             results["nmc_cathode"] = real()
             print("nmc_cathode", json.dumps(results["nmc_cathode"]))
@@ -122,6 +123,18 @@ def against_voxels() -> dict:
     return {"summary": summary, "ratio": rows}
 
 
+def of_two_phases() -> dict:
+    """Network / voxels along z where solid and void both conduct, the void 10⁻⁴ to 10⁴ times as well."""
+    rows = {}
+    for packing in packings.cases((64, 64, 64), seed=1)[::3]:
+        tables = tables_of(packing.phases)
+        for contrast in (1e-4, 1e-2, 1.0, 1e2, 1e4):
+            ratio = compare(packing.phases, tables, {1: 1.0, 0: contrast}, "z")
+            rows[f"{packing.name}, {contrast:g}"] = ratio
+            print(f"{packing.name}, {contrast:g}: {ratio}", flush=True)
+    return rows
+
+
 def real() -> dict:
     """Network / voxels of the real cathode's active material and pore along z."""
     import tifffile
@@ -138,15 +151,21 @@ def tables_of(phases):  # type: ignore[no-untyped-def]
     return nodes, boundary.contacts(regions, ONE, distance=to_wall, phases=phases).table
 
 
-def compare(phases, tables, label: int, axis: str) -> float | None:  # type: ignore[no-untyped-def]
-    """Conductivity of the network / of the voxels; None where the phase does not span."""
-    from tripoint.transport.tortuosity import tortuosity
-
-    materials = Materials((Phase(label, "phase", ("electron",)),), terminals={"electron": f"{axis}-"})
+def compare(phases, tables, conductors, axis: str) -> float | None:  # type: ignore[no-untyped-def]
+    """Conductivity of the network / of the voxels; None where they do not span."""
+    values = conductors if isinstance(conductors, dict) else {conductors: 1.0}
+    materials = Materials(
+        tuple(
+            Phase(label, f"phase {label}", ("electron",), conductivity={"electron": value})
+            for label, value in values.items()
+        ),
+        terminals={"electron": f"{axis}-"},
+    )
     figures = network(*tables, materials, phases.shape, ONE).carriers["electron"]
     if not figures.spans:
         return None
-    return round(figures.effective_conductivity / tortuosity(phases, label, axis).effective_conductivity, 3)
+    voxels = tortuosity(phases, values, axis)
+    return round(figures.effective_conductivity / voxels.effective_conductivity, 3)
 
 
 def reset_peak() -> int:

@@ -163,18 +163,33 @@ def star(directions, areas):
     return nodes, contacts
 
 
+def shares(backend, directions, areas, beyond=None, inside=None):
+    """Return the shares of a region of conductivity 1 and of those beyond its contacts."""
+    nodes, contacts = star(directions, areas)
+    conductivity = np.concatenate([[1.0], np.ones(len(areas)) if beyond is None else beyond])
+    inside = np.ones(len(areas), bool) if inside is None else inside
+    found = contact_shares(
+        put(backend, nodes), put(backend, contacts), backend.put(conductivity), backend.put(inside)
+    )
+    return backend.get(found)
+
+
 def test_contacts_share_a_side_and_not_a_region(backend):
     cube = np.concatenate([np.eye(3), -np.eye(3)])
-    nodes, contacts = (put(backend, frame) for frame in star(cube, [2.0] * 6))
-    inside = backend.put(np.ones(6, bool))
-    np.testing.assert_allclose(backend.get(contact_shares(nodes, contacts, inside))[0], 1)
-    split = [[1, 0, 0], [1, 0, 0], [1, 0, 0], [-1, 0, 0]]
-    nodes, contacts = (put(backend, frame) for frame in star(split, [1.0, 1.0, 2.0, 4.0]))
-    source, target = backend.get(contact_shares(nodes, contacts, backend.put(np.ones(4, bool))))
+    np.testing.assert_allclose(shares(backend, cube, [2.0] * 6)[0], 1)
+    split, areas = [[1, 0, 0], [1, 0, 0], [1, 0, 0], [-1, 0, 0]], [1.0, 1.0, 2.0, 4.0]
+    source, target = shares(backend, split, areas)
     np.testing.assert_allclose(source, [0.25, 0.25, 0.5, 1])
     np.testing.assert_allclose(target, 1)
-    some = backend.put(np.array([True, True, False, True]))
-    np.testing.assert_allclose(backend.get(contact_shares(nodes, contacts, some))[0], [0.5, 0.5, 1, 1])
+    some = np.array([True, True, False, True])
+    np.testing.assert_allclose(shares(backend, split, areas, inside=some)[0], [0.5, 0.5, 1, 1])
+
+
+def test_what_hardly_conducts_takes_no_share(backend):
+    split = [[1, 0, 0], [1, 0, 0]]
+    np.testing.assert_allclose(shares(backend, split, [1.0, 1.0], [1.0, 1e-9])[0], [1, 0.5])
+    np.testing.assert_allclose(shares(backend, split, [1.0, 1.0], [5.0, 1e9])[0], [0.5, 0.5])
+    np.testing.assert_allclose(shares(backend, split, [1.0, 1.0], [1e-9, 1e-9])[0], 1)
 
 
 def test_shares_widen_no_path(backend):

@@ -199,21 +199,25 @@ def critical_contacts(
     return rows.drop(columns=marked).assign(kind=kind)
 
 
-def contact_shares(nodes: Any, contacts: Any, inside: Any) -> tuple[Any, Any]:
+def contact_shares(nodes: Any, contacts: Any, conductivity: Any, inside: Any) -> tuple[Any, Any]:
     r"""Share of a region's cross-section that each contact has, on either of its sides.
 
-    A duct that ends in two contacts has not two cross-sections. For contact k in direction **u**\_k from the
-    region's centroid, with area A,
+    A duct that ends in two contacts has not two cross-sections, unless one of them leads into what hardly
+    conducts. For contact k of region i, in direction **u**\_k from its centroid, with area A,
 
-    .. math:: s_k = A_k / S_k, \qquad S_k = \sum_j A_j \, w(u_j \cdot u_k), \qquad w(c) = c (1 + c) / 2
+    .. math:: s_k = \frac{A_k}{\max(A_k, (1 - h_k) A_k + \sum_j h_j A_j \, w(u_j \cdot u_k))}, \qquad
+              w(c) = \frac{c (1 + c)}{2}, \qquad h_j = \min(1, \frac{2 \sigma_j}{\sigma_i + \sigma_j})
 
     w is 1 for contacts in the same direction and 0 for those beside and behind, so that a bar, or a
     cube with six neighbours, has s = 1, and n equal contacts at the end of a bar have s = 1 / n. It is the
-    polynomial of second degree that does so, and only sums over a region's contacts are needed.
+    polynomial of second degree that does so, and only sums over a region's contacts are needed. h is
+    what the neighbour's conductivity lets through, compared with the region's own.
 
     Parameters
     ----------
     nodes, contacts : DataFrame
+    conductivity : (nodes,) float64
+        Of every region; positive where its contacts take part.
     inside : (contacts,) bool
         Contacts that take part; the others have s = 1.
 
@@ -224,17 +228,21 @@ def contact_shares(nodes: Any, contacts: Any, inside: Any) -> tuple[Any, Any]:
     """
     xp = namespace(inside)
     kept = xp.nonzero(inside)[0]
-    rows = xp.concat([end[kept] for end in contact_rows(nodes, contacts)])
+    source, target = (end[kept] for end in contact_rows(nodes, contacts))
+    rows = xp.concat((source, target))
+    own, beyond = conductivity[rows], conductivity[xp.concat((target, source))]
+    passing = xp.minimum(2 * beyond / (own + beyond), xp.ones(1))
     area = column(contacts, "area", np.float64)[kept]
     area = xp.concat((area, area))
+    weight = area * passing
     unit = _directions(nodes, rows, contacts, kept)
-    count = len(column(nodes, "node"))
+    count = len(conductivity)
     total = xp.zeros(len(rows))
     for a in range(3):
-        total = total + unit[a] * sums(rows, area * unit[a], count)[rows]
+        total = total + unit[a] * sums(rows, weight * unit[a], count)[rows]
         for b in range(3):
-            total = total + unit[a] * unit[b] * sums(rows, area * unit[a] * unit[b], count)[rows]
-    share = area / xp.maximum(total / 2, area)
+            total = total + unit[a] * unit[b] * sums(rows, weight * unit[a] * unit[b], count)[rows]
+    share = area / xp.maximum(area - weight + total / 2, area)
     both = xp.ones((2, len(inside)))
     both[0, kept], both[1, kept] = share[: len(kept)], share[len(kept) :]
     return both[0], both[1]
@@ -287,7 +295,8 @@ def _circuit(
     spanning = (touched[0] & touched[1])[roots]
     inside = inside & spanning[source]
     at = xp.nonzero(inside)[0]
-    halves = contact_resistances(nodes, contacts, spacing, contact_shares(nodes, contacts, inside))
+    shares = contact_shares(nodes, contacts, conductivity, inside)
+    halves = contact_resistances(nodes, contacts, spacing, shares)
     resistance = (
         halves[0][at] / conductivity[source[at]] + halves[1][at] / conductivity[target[at]]
     )  # both conduct
