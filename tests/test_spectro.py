@@ -382,6 +382,16 @@ def test_resampling_averages_finer_voxels_and_keeps_what_is_missing():
     )
 
 
+def test_a_map_of_another_shape_needs_an_affine():
+    values = np.random.default_rng(0).random((4, 5, 6))
+    np.testing.assert_array_equal(spectro.onto_grid(values, (4, 5, 6), 1), values.astype(np.float32))
+    with pytest.raises(InputError, match="give the affine between them"):
+        spectro.onto_grid(values, (8, 10, 12), 0.5)
+    finer = spectro.onto_grid(values, (8, 10, 12), 0.5, map_spacing=1, affine=np.eye(4))
+    assert finer.shape == (8, 10, 12)
+    assert finer.mean() == pytest.approx(values.mean(), abs=0.02)
+
+
 def test_bad_input_of_a_registration():
     structure = blobs((8, 9, 10))
     common = {"map_spacing": 1, "spacing": 1}

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 from tripoint._version import __version__
 
 if TYPE_CHECKING:
-    from tripoint import boundary, distance, graph, io, materials, particles, percolation, report, synth
+    from tripoint import (
+        boundary,
+        distance,
+        graph,
+        io,
+        materials,
+        particles,
+        percolation,
+        report,
+        spectro,
+        synth,
+    )
     from tripoint.errors import (
         DeviceError,
         DeviceMemoryError,
@@ -45,7 +56,18 @@ _HOME = {
     "load": "result",
     "Sample": "sample",
 }
-_ROOMS = ("boundary", "distance", "graph", "io", "materials", "particles", "percolation", "report", "synth")
+_ROOMS = (
+    "boundary",
+    "distance",
+    "graph",
+    "io",
+    "materials",
+    "particles",
+    "percolation",
+    "report",
+    "spectro",
+    "synth",
+)
 
 __all__ = [
     "DeviceError",
@@ -71,6 +93,7 @@ __all__ = [
     "percolation",
     "read",
     "report",
+    "spectro",
     "synth",
 ]
 

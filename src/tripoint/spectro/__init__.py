@@ -1,7 +1,8 @@
 """Energy stacks to chemical maps, their registration to the structure, and maps to particles.
 
 ``fit`` turns the spectrum of every voxel into maps, ``register`` finds where a map lies in the volume,
-``resample`` brings it onto the volume's grid, ``aggregate`` says what it holds in each particle.
+``resample`` and ``onto_grid`` bring it onto the volume's grid, ``aggregate`` says what it holds in each
+particle.
 """
 
 from tripoint.particles.aggregation import aggregate
@@ -9,7 +10,7 @@ from tripoint.spectro.edge import EdgePosition
 from tripoint.spectro.maps import Maps, fit
 from tripoint.spectro.normalise import Normalisation
 from tripoint.spectro.references import References
-from tripoint.spectro.registration import Registration, register, resample
+from tripoint.spectro.registration import Registration, onto_grid, register, resample
 from tripoint.spectro.weights import Mixture
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Registration",
     "aggregate",
     "fit",
+    "onto_grid",
     "register",
     "resample",
 ]

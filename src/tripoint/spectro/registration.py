@@ -184,7 +184,7 @@ def resample(
 
     Notes
     -----
-    Memory: 4 bytes per voxel of the structure for the result, 9 per voxel of the map, and 8 for each of the
+    Memory: 4 bytes per voxel of the structure for the result, 9 per voxel of the map, and 18 for each of the
     2²⁴ voxels (or of a plane) that are worked on at a time.
     """
     from scipy import ndimage
@@ -199,22 +199,18 @@ def resample(
     value, weight = _coarse(np.where(weight, map_, 0), factors), _coarse(weight, factors)
     coarse_voxel = tuple(s * f for s, f in zip(map_voxel, factors, strict=True))
     matrix, offset = _to_indices(check_affine(affine), voxel, coarse_voxel)
+    extent = np.array(map_.shape) / factors
     size = tuple(map(int, shape))
     result = np.empty(size, np.float32) if out is None else out
     depth = max(1, SLAB // max(1, math.prod(size[1:])))
     found = False
     for z in range(0, size[0], depth):
         part = (min(depth, size[0] - z), *size[1:])
-        common = {
-            "offset": offset + matrix[:, 0] * z,
-            "output_shape": part,
-            "order": 1,
-            "mode": "grid-constant",
-        }
+        begin = offset + matrix[:, 0] * z
+        common = {"offset": begin, "output_shape": part, "order": 1, "mode": "nearest"}
         share = ndimage.affine_transform(weight, matrix, **common)
         slab = ndimage.affine_transform(value, matrix, **common)
-        # An axis of one voxel has no neighbours to interpolate between; what is thin stays thin.
-        there = share >= 0.5 - 1e-4
+        there = (share >= 0.5) & _inside(matrix, begin, part, extent)
         found = found or bool(there.any())
         np.divide(slab, share, out=slab, where=there)
         slab[~there] = np.nan
@@ -226,6 +222,48 @@ def resample(
         )
         raise InputError(message)
     return result
+
+
+def onto_grid(
+    values: Any,
+    shape: Sequence[int],
+    spacing: Sequence[float] | float,
+    *,
+    map_spacing: Sequence[float] | float | None = None,
+    affine: Any = None,
+) -> Any:
+    """Return a map on the structure's grid: as it is where it lies there already, else by its affine.
+
+    Parameters
+    ----------
+    values : (z, y, x) float
+    shape, spacing : (z, y, x)
+        Voxels of the structure, and their size in µm.
+    map_spacing : (z, y, x) or float, optional
+        Voxel size of the map, µm; by default the structure's.
+    affine : (4, 4) array, optional
+        From the structure to the map, µm.
+
+    Returns
+    -------
+    (z, y, x) float32
+        NaN where there is no value.
+
+    Raises
+    ------
+    InputError
+        Another shape without an affine; as :func:`resample`.
+    """
+    if affine is not None:
+        size = spacing if map_spacing is None else map_spacing
+        return resample(values, affine, map_spacing=size, shape=shape, spacing=spacing)
+    if tuple(values.shape) != tuple(shape):
+        message = (
+            f"the map has shape {tuple(values.shape)} and the structure {tuple(shape)}; give the affine "
+            "between them, for example the affine.txt of tripoint spectro … register.to=…"
+        )
+        raise InputError(message)
+    return values.astype(np.float32)
 
 
 def check_affine(affine: Any) -> np.ndarray:
@@ -271,6 +309,16 @@ def _to_indices(
     matrix = to_map[:, None] * affine[:3, :3] * np.asarray(voxel)
     offset = to_map * (affine[:3, :3] @ (np.asarray(voxel) / 2) + affine[:3, 3]) - 0.5
     return matrix, offset
+
+
+def _inside(matrix: np.ndarray, offset: np.ndarray, shape: Sequence[int], extent: np.ndarray) -> np.ndarray:
+    """Return which voxels' centres lie in a volume of this extent, in voxels of it, its rim included."""
+    z, y, x = (np.arange(n, dtype=np.float32) for n in shape)
+    inside = np.ones(tuple(shape), bool)
+    for row, begin, end in zip(matrix.astype(np.float32), offset, extent, strict=True):
+        place = np.float32(begin) + (row[0] * z[:, None, None] + row[1] * y[:, None]) + row[2] * x
+        inside &= (place > -0.501) & (place < end - 0.499)
+    return inside
 
 
 def _coarse(volume: np.ndarray, factors: Sequence[int]) -> np.ndarray:
