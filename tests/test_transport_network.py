@@ -16,7 +16,7 @@ from tripoint.errors import ConvergenceError, InputError
 from tripoint.io import tables
 from tripoint.materials import Materials, Phase
 from tripoint.percolation import contact_resistances, paths
-from tripoint.transport import contact_shares, critical_contacts, network
+from tripoint.transport import contact_shares, critical_contacts, network, tortuosity
 
 ONE = (1.0, 1.0, 1.0)
 ELECTRON = Materials((Phase(1, "solid", ("electron",)),), terminals={"electron": "z+"})
@@ -373,12 +373,17 @@ def voxel_conductivity(mask):
     return (2 * (1 - potential[first])).sum() * mask.shape[0] / (mask.shape[1] * mask.shape[2])
 
 
-def network_conductivity(phases, label=1):
+def network_conductivity(phases, conductors):
+    """Effective conductivity of the network of these labels, each with its conductivity."""
     to_wall = distance.transform(phases, ONE)
     regions = particles.separate(phases, ONE, distance=to_wall)
     nodes = particles.describe(regions, phases, ONE, to_wall)
     contacts = boundary.contacts(regions, ONE, distance=to_wall, phases=phases).table
-    materials = Materials((Phase(label, "solid", ("electron",)),), terminals={"electron": "z-"})
+    made_of = tuple(
+        Phase(label, f"phase {label}", ("electron",), conductivity={"electron": value})
+        for label, value in conductors.items()
+    )
+    materials = Materials(made_of, terminals={"electron": "z-"})
     return network(nodes, contacts, materials, phases.shape, ONE).carriers["electron"].effective_conductivity
 
 
@@ -392,21 +397,20 @@ def test_chain_of_equal_spheres(neck):
     phases = np.zeros((length, width, width), np.uint8)
     for centre in range(0, length + 1, 2 * half):
         phases[(z - centre) ** 2 + (y - width / 2) ** 2 + (x - width / 2) ** 2 <= radius**2] = 1
-    assert network_conductivity(phases) == pytest.approx(voxel_conductivity(phases == 1), rel=0.06)
+    assert network_conductivity(phases, {1: 1.0}) == pytest.approx(voxel_conductivity(phases == 1), rel=0.06)
 
 
-def test_packing_against_its_voxels():
-    packing = packings.spheres((64, 64, 64), number=40, overlap=0.3, seed=3)
-    for label in (1, 0):
-        voxels = voxel_conductivity(_spanning(packing.phases == label))
-        assert network_conductivity(packing.phases, label) == pytest.approx(voxels, rel=0.25)
+@pytest.fixture(scope="module")
+def packing():
+    return packings.spheres((64, 64, 64), number=40, overlap=0.3, seed=3).phases
 
 
-def _spanning(mask):
-    from scipy import ndimage
-
-    pieces, _ = ndimage.label(mask)
-    return np.isin(pieces, np.setdiff1d(np.intersect1d(pieces[0], pieces[-1]), [0]))
+@pytest.mark.parametrize(
+    "conductors", [{1: 1.0}, {0: 1.0}, {1: 1.0, 0: 1e-3}, {1: 1.0, 0: 1.0}, {1: 1.0, 0: 1e3}]
+)
+def test_packing_against_its_voxels(packing, conductors):
+    voxels = tortuosity(packing, conductors, "z").effective_conductivity
+    assert network_conductivity(packing, conductors) == pytest.approx(voxels, rel=0.25)
 
 
 # ------------------------------------------------------------------------------------------- critical, units

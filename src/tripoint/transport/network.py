@@ -364,7 +364,7 @@ def _solve(
         iterations=iterations,
     )
     potentials = xp.full(len(circuit.regions), xp.nan)
-    potentials[circuit.regions] = potential
+    potentials[xp.nonzero(circuit.regions)[0]] = potential
     return figures, {f"network_potential_{circuit.carrier}": potentials}, of_contacts
 
 
