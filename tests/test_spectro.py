@@ -36,7 +36,7 @@ def library():
         )
 
     columns = np.stack([edge(7118, 0.3), edge(7122, 0.5), edge(7115, 0.05)], axis=1)
-    columns /= NORMALISATION.operators(energies)[1] @ columns
+    columns /= NORMALISATION.operators(energies).step @ columns
     return spectro.References(("discharged", "charged", "metal"), energies, columns)
 
 

@@ -15,12 +15,12 @@ from tripoint import _cuda
 from tripoint.errors import InputError
 from tripoint.record import Progress
 from tripoint.spectro.edge import EdgePosition
-from tripoint.spectro.normalise import Normalisation, apply
+from tripoint.spectro.normalise import Normalisation, Operators
 from tripoint.spectro.references import References, check_energies
 from tripoint.spectro.weights import Mixture
 
 READ = 1 << 27  # bytes of the stack that are read at a time
-WORK = {"cpu": 1 << 23, "cuda": 1 << 28}  # bytes of the spectra, as float64, that are worked on at a time
+WORK = {"cpu": 1 << 20, "cuda": 1 << 28}  # bytes of the spectra, as float64, that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def fit(  # noqa: PLR0913  # what is done to a spectrum, in its order
     Notes
     -----
     Memory: 4 bytes per voxel and map, and a constant: 128 MiB of the stack as it is stored (or one row of one
-    plane of all energies), and some 6 times 8 MiB of spectra (256 MiB on the GPU). The stack itself is not
+    plane of all energies), and some 6 times 1 MiB of spectra (256 MiB on the GPU). The stack itself is not
     held.
     """
     given = check_energies(energies)
@@ -158,7 +158,7 @@ class Steps:
     """What is done to each spectrum, with all that is the same for every voxel worked out."""
 
     transmission: bool
-    operators: tuple[np.ndarray, np.ndarray] | None
+    operators: Operators | None
     least_step: float
     finder: Any
     charge: tuple[float, float] | None
@@ -233,8 +233,7 @@ class Steps:
         maps: dict[str, Any] = {}
         steps: Any = 1.0
         if self.operators is not None:
-            on_side = (xp.asarray(self.operators[0]), xp.asarray(self.operators[1]))
-            values, steps = apply(xp, on_side, values, self.least_step)
+            values, steps = self.operators.apply(xp, values, self.least_step)
         good = xp.isfinite(values).all(axis=0)
         if self.operators is not None:
             maps["step"] = steps
@@ -381,10 +380,8 @@ def _charge(charge: Sequence[float] | None, edge: EdgePosition | None) -> tuple[
     return empty, full
 
 
-def _normalised(
-    operators: tuple[np.ndarray, np.ndarray], spectra: np.ndarray, names: Sequence[str]
-) -> np.ndarray:
-    normalised, steps = apply(np, operators, spectra, 0.0)
+def _normalised(operators: Operators, spectra: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    normalised, steps = operators.apply(np, spectra)
     if not (steps > 0).all():
         name = names[int(np.argmin(steps))]
         message = f"the reference {name} has no edge step between these ranges; check them, or leave it out"
@@ -392,23 +389,21 @@ def _normalised(
     return np.asarray(normalised)
 
 
-def _freedom(
-    mixture: Mixture, operators: tuple[np.ndarray, np.ndarray] | None, weight: np.ndarray
-) -> np.ndarray:
+def _freedom(mixture: Mixture, operators: Operators | None, weight: np.ndarray) -> np.ndarray:
     """Return the |residual|² · step² that noise alone leads one to expect, for each support.
 
     It is a trace, which without normalisation is the number of energies less that of the weights.
     """
     e, k = mixture.references.shape
     noise = np.diag(1 / weight)
-    passed = weight[:, None] * (noise if operators is None else operators[0] @ noise)
+    passed = weight[:, None] * (noise if operators is None else operators.background @ noise)
     result = []
     for used, matrix in zip(mixture.supports, mixture.matrices, strict=True):
         chosen = mixture.references[:, used]
         noisy = passed
         if operators is not None and used.any():
             # The step is noisy too; to first order that takes away from the spectrum as it should be.
-            noisy = passed - np.outer(chosen.mean(axis=1), operators[1] @ noise)
+            noisy = passed - np.outer(chosen.mean(axis=1), operators.step @ noise)
         hat = chosen @ matrix[np.ix_(used, used)] @ chosen.T
         result.append(((noisy - hat @ noisy) ** 2).sum())
     freedom = np.array(result)

@@ -37,15 +37,8 @@ class Normalisation:
     degree: int = 1
     flatten: bool = False
 
-    def operators(self, energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what makes normalised spectra of spectra µ: ``(background @ µ) / (step @ µ)``.
-
-        Both are linear in µ, so that a mixture's is the mixture of its parts', weighted by their steps.
-
-        Returns
-        -------
-        background : (e, e) float64
-        step : (e,) float64
+    def operators(self, energies: np.ndarray) -> Operators:
+        """Return what makes normalised spectra of spectra of these energies.
 
         Raises
         ------
@@ -68,12 +61,63 @@ class Normalisation:
         pre = _fit(x, energies, self.pre, 1, "pre-edge")
         post = _fit(x, energies, self.post, self.degree, "post-edge")
         step = post[0] - pre[0]
-        pre_line = np.vander(x, 2, increasing=True) @ pre
-        background = np.eye(len(x)) - pre_line
-        if self.flatten:
-            bend = np.vander(x, self.degree + 1, increasing=True) @ post - pre_line - step
-            background -= np.where(x >= 0, 1.0, 0.0)[:, None] * bend
-        return background, step
+        line = np.vander(x, 2, increasing=True)
+        if not self.flatten:
+            return Operators(line, pre, step)
+        # Beyond the edge it is post − pre − step that bends; pre itself is subtracted everywhere.
+        behind = np.where(x >= 0, 1.0, 0.0)[:, None]
+        curve = np.vander(x, self.degree + 1, increasing=True)
+        shapes = np.hstack([line * (1 - behind), curve * behind, -behind])
+        return Operators(shapes, np.vstack([pre, post, step]), step)
+
+
+@dataclass(frozen=True, eq=False)
+class Operators:
+    """A normalisation at given energies: µ' = (µ − shapes · fits µ) / (step · µ).
+
+    All of it is linear in µ, so that a mixture's is the mixture of its parts', weighted by their steps.
+
+    Parameters
+    ----------
+    shapes : (e, r) float64
+        What the background is made of.
+    fits : (r, e) float64
+        What gives how much of each a spectrum holds.
+    step : (e,) float64
+        What gives the edge step.
+    """
+
+    shapes: np.ndarray
+    fits: np.ndarray
+    step: np.ndarray
+
+    @property
+    def background(self) -> np.ndarray:
+        """What takes the background away, (e, e)."""
+        return np.eye(len(self.step)) - self.shapes @ self.fits
+
+    def apply(self, xp: Any, spectra: Any, least_step: float = 0.0) -> tuple[Any, Any]:
+        """Return normalised spectra and edge steps; spectra without a step are NaN.
+
+        Parameters
+        ----------
+        xp : module
+        spectra : (e, n) float64
+        least_step : float
+            Smaller steps, and those that are not positive, are no edge.
+
+        Returns
+        -------
+        (e, n) and (n,) float64
+        """
+        steps = xp.dot(xp.asarray(self.step), spectra)
+        there = (steps > 0) & (steps >= least_step)
+        shapes, held = xp.asarray(self.shapes), xp.dot(xp.asarray(self.fits), spectra)
+        result = spectra.copy()
+        for k in range(len(self.fits)):
+            result -= shapes[:, k, None] * held[k]
+        result /= xp.where(there, steps, xp.nan)
+        return result, steps
 
 
 def _fit(x: np.ndarray, energies: np.ndarray, window: Sequence[float], degree: int, what: str) -> np.ndarray:
@@ -88,25 +132,3 @@ def _fit(x: np.ndarray, energies: np.ndarray, window: Sequence[float], degree: i
     result = np.zeros((degree + 1, len(x)))
     result[:, inside] = np.linalg.pinv(np.vander(x[inside], degree + 1, increasing=True))
     return result
-
-
-def apply(xp: Any, operators: tuple[Any, Any], spectra: Any, least_step: float) -> tuple[Any, Any]:
-    """Return normalised spectra and edge steps; spectra without a step are NaN.
-
-    Parameters
-    ----------
-    xp : module
-    operators : (e, e) and (e,)
-        Of :meth:`Normalisation.operators`, where the spectra are.
-    spectra : (e, n) float64
-    least_step : float
-        Smaller steps, and those that are not positive, are no edge.
-
-    Returns
-    -------
-    (e, n) and (n,) float64
-    """
-    background, step = operators
-    steps = xp.dot(step, spectra)
-    there = (steps > 0) & (steps >= least_step)
-    return xp.dot(background, spectra) / xp.where(there, steps, xp.nan), steps
