@@ -2,8 +2,8 @@
 
 Prolongation is piecewise constant, so the conductance between two aggregates is the sum of those between
 their members.  Voxels are joined in blocks of 2x2x2, but only where they are strongly connected there: two
-particles apart, or carbon in an electrolyte, stay apart.  From then on rows are joined in pairs, three times
-per level, each with the one to which it is bound most strongly, where the pair is good:
+particles apart, or carbon in an electrolyte, stay apart.  From then on rows are joined in pairs, twice per
+level, each with the one to which it is bound most strongly, where the pair is good:
 its conductance is at least a share of the harmonic mean of what holds either of them (Notay's criterion).
 A weakly bound part therefore waits until the levels are so coarse that it is bound by nothing stronger.
 
@@ -24,8 +24,9 @@ from tripoint._cpu.compiled import compiled
 STRONG = 0.1
 """Conductance, relative to the geometric mean of two voxels' sums, from which they are joined; 1/6 inside."""
 
-GOOD = 0.125
-"""Conductance of a pair, relative to the harmonic mean of its sums, from which it may be made."""
+GOOD = 0.1, 0.2
+"""Conductance of a pair, relative to the harmonic mean of its sums, from which it may be made: of rows, and
+of pairs. Chosen on a real cathode; a third round of pairs makes a level cheaper and much worse."""
 
 HELD = 0.4
 """Share of a single row's sum from which it joins a pair that is made already."""
@@ -60,12 +61,12 @@ def coarsen_voxels(faces, shape, inverse, ends, values):
     return aggregates, Rows(ptr, col, val, terminal, _invert_rows(ptr, val, terminal))
 
 
-def coarsen_rows(rows):
-    """Return the aggregate of every row and their matrix, after three rounds of pairs."""
+def coarsen_rows(rows, ease=1.0):
+    """Return the aggregate of every row and their matrix, after two rounds of pairs."""
     whole = None
-    for _ in range(3):
+    for good in GOOD:
         pairs = np.empty(rows.terminal.size, np.int32)
-        n = _pair_rows(rows.ptr, rows.col, rows.val, rows.inverse, GOOD, HELD, pairs)
+        n = _pair_rows(rows.ptr, rows.col, rows.val, rows.inverse, ease * good, HELD, pairs)
         ptr, col, val, terminal = _sum_rows(rows.ptr, rows.col, rows.val, rows.terminal, pairs, n)
         rows = Rows(ptr, col, val, terminal, _invert_rows(ptr, val, terminal))
         whole = pairs if whole is None else pairs[whole]

@@ -28,8 +28,9 @@ ENOUGH = 0.25
 DIRECT = 1000
 """Rows of a level that is solved directly."""
 
-STALLED, LARGEST = 0.8, 30_000
-"""Ratio of rows from level to level, and rows, at which one is solved directly all the same."""
+STALLED, LARGEST = 0.8, 20_000
+"""Ratio of rows from level to level above which the last is solved directly; if it has more rows than that,
+the bars for pairs are lowered until it coarsens."""
 
 
 class Multigrid:
@@ -45,7 +46,7 @@ class Multigrid:
 
     Notes
     -----
-    Memory: 16 bytes per voxel, and about 110 per aggregate of the first level, of which there is one per
+    Memory: 16 bytes per voxel, and about 200 per aggregate of the first level, of which there is one per
     some 7 voxels that conduct.
     """
 
@@ -58,10 +59,14 @@ class Multigrid:
         self.aggregates, rows = coarsen_voxels(faces, shape, self.inverse, ends, values)
         self.levels, self.owners = [rows], []
         while rows.terminal.size > DIRECT:
-            owner, rows = coarsen_rows(rows)
-            before = self.levels[-1].terminal.size
-            if rows.terminal.size > STALLED * before and (before <= LARGEST or rows.terminal.size == before):
+            owner, coarser = coarsen_rows(rows)
+            ease = 1.0
+            while coarser.terminal.size > STALLED * rows.terminal.size > STALLED * LARGEST:
+                ease /= 2
+                owner, coarser = coarsen_rows(rows, ease)
+            if coarser.terminal.size > STALLED * rows.terminal.size:
                 break
+            rows = coarser
             self.levels.append(rows)
             self.owners.append(owner)
         self.direct = splu(_matrix(self.levels[-1]))
