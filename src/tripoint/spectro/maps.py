@@ -19,7 +19,7 @@ from tripoint.spectro.normalise import Normalisation, Operators
 from tripoint.spectro.references import References, check_energies
 from tripoint.spectro.weights import Mixture
 
-READ = 1 << 27  # bytes of the stack that are read at a time
+READ = 1 << 26  # bytes of the stack that are read at a time
 WORK = {"cpu": 1 << 20, "cuda": 1 << 28}  # bytes of the spectra, as float64, that are worked on at a time
 
 
@@ -116,7 +116,7 @@ def fit(  # noqa: PLR0913  # what is done to a spectrum, in its order
 
     Notes
     -----
-    Memory: 4 bytes per voxel and map, and a constant: 128 MiB of the stack as it is stored (or one row of one
+    Memory: 4 bytes per voxel and map, and a constant: 64 MiB of the stack as it is stored (or one row of one
     plane of all energies), and some 6 times 1 MiB of spectra (256 MiB on the GPU). The stack itself is not
     held.
     """
@@ -139,8 +139,8 @@ def fit(  # noqa: PLR0913  # what is done to a spectrum, in its order
     volumes = {name: make(name, shape) for name in steps.outputs}
     finite = 0
     for z, y in _parts(stack, shape, step):
-        block = _read(stack, chosen, z, y, place)
-        finite += _fill(volumes, steps, block, z, y, place)
+        # No name holds the block, so that the next is not read while this one still takes memory.
+        finite += _fill(volumes, steps, _read(stack, chosen, z, y, place), z, y, place)
         if progress is not None:
             progress("fit", z.stop, shape[0])
     if not finite:
