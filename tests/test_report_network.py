@@ -34,6 +34,7 @@ def test_summary_and_rows_of_a_bar():
     first = critical_rows(summary, "electron")[0]
     assert (first["regions"], first["kind"], first["phases"]) == ("2 – 3", "bridge", "solid – solid")
     assert first["current"].startswith(("100", ">"))  # but for the last bits
+    assert len(critical_rows(summary, "electron", "critical_bridges")) == 2
     assert set(critical_markers(summary)["electron"]) == {"centre", "radius", "share"}
 
 

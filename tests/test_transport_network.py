@@ -427,8 +427,10 @@ def test_critical_contacts_are_ranked_and_named(backend):
     assert top["dissipation_share"].is_monotonic_decreasing
     assert top["centroid_z"].tolist() == [10.0, 20.0]
     assert len(critical_contacts(found.contacts, "electron", by="current_share")) == 3
-    with pytest.raises(InputError, match="solve the network first"):
-        critical_contacts(found.contacts, "ion")
+    assert len(critical_contacts(found.contacts, "electron", only_bridges=True)) == 3
+    for carrier, by in (("ion", "current_share"), ("electron", "area")):
+        with pytest.raises(InputError, match="solve the network of a graph"):
+            critical_contacts(found.contacts, carrier, by=by)
 
 
 def test_columns_have_units():

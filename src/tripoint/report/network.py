@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tripoint.percolation.conduits import neck_radii
 from tripoint.report.scene import pack
 from tripoint.report.wording import count, minus, number, percent
-from tripoint.tables import to_host
 from tripoint.transport.network import NetworkTransport, critical_contacts
 
 CRITICAL = 10
@@ -23,9 +23,10 @@ def summary_entry(found: NetworkTransport, number_of_critical: int = CRITICAL) -
     dict
         Per carrier ``faces`` (held at 1 and at 0), ``spans``, ``effective_conductivity`` (S/m, or relative),
         ``tortuosity_factor`` (None where it does not span), ``current_balance``, ``regions``, ``contacts``,
-        ``bridges`` (that carry current), ``iterations``, and ``critical``: the contacts on which the
-        resistance depends most, each with ``source``, ``target``, ``kind``, ``centroid`` (z, y, x in µm),
-        ``neck_radius`` (µm), ``current_share`` and ``dissipation_share``.
+        ``bridges`` (that carry current), ``iterations``; ``critical``, the contacts on which the
+        resistance depends most, and ``critical_bridges``, the bridges that carry most. Of each of these:
+        ``source``, ``target``, ``phases``, ``kind``, ``centroid`` (z, y, x in µm), ``neck_radius`` (µm),
+        ``current_share`` and ``dissipation_share``.
     """
     return {
         carrier: {
@@ -38,7 +39,8 @@ def summary_entry(found: NetworkTransport, number_of_critical: int = CRITICAL) -
             "contacts": figures.contacts,
             "bridges": figures.bridges,
             "iterations": figures.iterations,
-            "critical": _critical(found.contacts, carrier, number_of_critical),
+            "critical": _listed(critical_contacts(found.contacts, carrier, number_of_critical)),
+            "critical_bridges": _bridges(found.contacts, carrier, number_of_critical),
         }
         for carrier, figures in found.carriers.items()
     }
@@ -64,8 +66,8 @@ def network_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def critical_rows(summary: dict[str, Any], carrier: str) -> list[dict[str, str]]:
-    """Return a row per critical contact of a carrier, the one that matters most first."""
+def critical_rows(summary: dict[str, Any], carrier: str, which: str = "critical") -> list[dict[str, str]]:
+    """Return a row per contact of ``critical`` or ``critical_bridges``, the one that matters most first."""
     entry = summary.get("transport", {}).get("network", {}).get(carrier, {})
     return [
         {
@@ -77,7 +79,7 @@ def critical_rows(summary: dict[str, Any], carrier: str) -> list[dict[str, str]]
             "current": percent(contact["current_share"]),
             "dissipation": percent(contact["dissipation_share"]),
         }
-        for contact in entry.get("critical", [])
+        for contact in entry.get(which, [])
     ]
 
 
@@ -100,9 +102,16 @@ def critical_markers(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return markers
 
 
-def _critical(contacts: Any, carrier: str, number_of_critical: int) -> list[dict[str, Any]]:
-    rows = critical_contacts(contacts, carrier, number_of_critical)
-    necks = neck_radii(to_host(rows))
+def _bridges(contacts: Any, carrier: str, number_of_critical: int) -> list[dict[str, Any]]:
+    if f"bridge_{carrier}" not in contacts.columns:
+        return []
+    return _listed(
+        critical_contacts(contacts, carrier, number_of_critical, "current_share", only_bridges=True)
+    )
+
+
+def _listed(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    necks = neck_radii(rows)
     return [
         {
             "source": int(row["source"]),

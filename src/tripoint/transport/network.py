@@ -141,8 +141,8 @@ def network(
     Components that do not touch both faces are removed first. On the host up to 3,000 regions are solved by
     factorisation, more by conjugate gradients with smoothed aggregation (pyamg), whose iterations hardly grow
     with size or with the contrast of conductivities; on the GPU by conjugate gradients of cupyx, scaled
-    by the diagonal. Bits may differ between runs on the GPU only. Memory beyond the tables: some 0.6 kB per
-    contact on the host.
+    by the diagonal. Bits may differ between runs on the GPU only. Memory beyond the tables: at most
+    450 bytes per contact on the host.
     """
     ends = contact_rows(nodes, contacts)
     node_columns: dict[str, Any] = {}
@@ -158,7 +158,12 @@ def network(
 
 
 def critical_contacts(
-    contacts: Any, carrier: str, number: int = 10, by: str = "dissipation_share"
+    contacts: Any,
+    carrier: str,
+    number: int = 10,
+    by: str = "dissipation_share",
+    *,
+    only_bridges: bool = False,
 ) -> pd.DataFrame:
     """Return the contacts on which a carrier's current depends most, for a table and a 3D view.
 
@@ -170,6 +175,8 @@ def critical_contacts(
     number : int
     by : {"dissipation_share", "current_share"}
         On which the network's resistance depends most, or which carry most.
+    only_bridges : bool
+        Leave out contacts that others could stand in for.
 
     Returns
     -------
@@ -181,11 +188,16 @@ def critical_contacts(
     Raises
     ------
     InputError
-        A carrier without currents.
+        A carrier without currents, another ranking, bridges that were not sought.
     """
     measured = ("current_share", "current_rank", "dissipation_share")
-    if f"current_share_{carrier}" not in contacts.columns or by not in measured:
-        message = f"there is no column {by}_{carrier}; solve the network first, with a terminal for {carrier}"
+    needed = [f"current_share_{carrier}", f"{by}_{carrier}", *([f"bridge_{carrier}"] if only_bridges else [])]
+    missing = [name for name in needed if name not in contacts.columns]
+    if missing or by not in measured:
+        message = (
+            f"there is no column {(missing or [by])[0]} to rank contacts by; solve the network of a graph "
+            f"first, with a terminal for {carrier}"
+        )
         raise InputError(message)
     kept = [name for name in (*_PLACE, *_SIZE) if name in contacts.columns]
     columns = [f"{name}_{carrier}" for name in measured]
@@ -194,6 +206,8 @@ def critical_contacts(
     rows = to_host(contacts[[*kept, *columns, *marked]])
     rows = rows.rename(columns=dict(zip(columns, measured, strict=True)))
     rows = rows[rows["current_rank"] > 0].sort_values(by, ascending=False, kind="stable")
+    if only_bridges:
+        rows = rows[rows[bridge]]
     rows = rows.head(number).reset_index(drop=True)
     kind = np.where(rows[bridge], "bridge", "bottleneck") if marked else "bottleneck"
     return rows.drop(columns=marked).assign(kind=kind)
