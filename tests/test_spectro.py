@@ -501,6 +501,28 @@ def test_stacks_are_read_from_every_kind_of_file(tmp_path, monkeypatch):
             np.testing.assert_array_equal(found[key], volume)
 
 
+def test_a_folder_of_images_is_a_stack(tmp_path):
+    values = np.random.default_rng(0).random((5, 6, 7)).astype(np.float32)
+    for k, image in enumerate(values):
+        tifffile.imwrite(tmp_path / f"energy{k}.tif", image)
+    with stack.opened(tmp_path) as opened:
+        np.testing.assert_array_equal(opened[1:4, 2:5], values[1:4, 2:5])
+        assert opened.voxel([0.2, 0.1]) == (0.2, 0.2, 0.1)
+
+
+def test_the_voxel_size_of_an_ome_zarr_stack_is_read(tmp_path):
+    group = zarr.create_group(tmp_path / "stack.zarr")
+    group.create_array("0", data=np.ones((3, 4, 5, 6), np.float32))
+    axes = [{"name": "c", "type": "channel"}]
+    axes += [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    scale = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 40, 20, 10]}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [scale]}]}
+    with stack.opened(tmp_path / "stack.zarr") as opened:
+        assert opened.shape == (3, 4, 5, 6)
+        assert opened.voxel() == (0.04, 0.02, 0.01)
+        assert opened.voxel(5, "nm") == (0.005, 0.005, 0.005)
+
+
 @pytest.fixture
 def run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,8 +208,8 @@ def _zarr(file: Path, inner: str | None) -> Stack:
             message = f"{file} has no '{inner}'; check its name"
             raise InputError(message)
         node = node[inner.strip("/")]
+    image = multiscales(node) if isinstance(node, zarr.Group) else None
     if isinstance(node, zarr.Group):
-        image = multiscales(node)
         stacks = [
             array for _, array in node.members() if isinstance(array, zarr.Array) and array.ndim in (3, 4)
         ]
@@ -222,10 +222,26 @@ def _zarr(file: Path, inner: str | None) -> Stack:
                 f"{file} has {len(stacks)} arrays of three or four axes; name one, for example {file}:name"
             )
             raise InputError(message)
-    stated = attribute_spacing(dict(node.attrs))
+    stated = _ome_spacing(image) if image is not None else attribute_spacing(dict(node.attrs))
     sizes = _sizes(stated.get("spacing", (None,) * 3), stated.get("units", (None,) * 3))
     step = node.chunks[1] if node.ndim == 4 else 1
     return Stack(node, tuple(node.shape), np.dtype(node.dtype), step, sizes, str(file))
+
+
+def _ome_spacing(image: Mapping[str, Any]) -> dict[str, Any]:
+    """Return voxel size and units of an OME-Zarr image's last three axes, of which energy is not one."""
+    axes = [axis for axis in image.get("axes", []) if isinstance(axis, Mapping)]
+    scales = [
+        transform["scale"]
+        for transform in image["datasets"][0].get("coordinateTransformations", [])
+        if transform.get("type") == "scale"
+    ]
+    if not scales or len(axes) != len(scales[0]):
+        return {}
+    sizes = [
+        size if axis.get("type") == "space" else None for size, axis in zip(scales[0], axes, strict=True)
+    ]
+    return {"spacing": sizes[-3:], "units": [axis.get("unit") for axis in axes[-3:]]}
 
 
 def _sizes(sizes: Sequence[float | None], units: Sequence[str | None]) -> tuple[float | None, ...]:
