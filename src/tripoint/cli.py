@@ -96,16 +96,19 @@ def analyze(config: Any) -> None:
 def synth(config: Any) -> None:
     """Make a synthetic composite and save it, as the settings of ``conf/synth.yaml`` say."""
     from tripoint import io
-    from tripoint.synth import Composite, solid_state_cathode
+    from tripoint.synth import Composite, make
 
     settings = _plain(config)
     output, overwrite = _output(settings)
+    composite = Composite.from_mapping(overrides.check_section(settings, "synth"))
+    imaging = overrides.check_switch(settings, "imaging")
     with _progress() as progress:
-        sample = solid_state_cathode(
+        sample = make(
+            composite,
             settings["shape"],
             settings["spacing"],
-            composite=Composite(**overrides.check_section(settings, "composite")),
             seed=settings["seed"],
+            imaging=imaging,
             progress=progress,
         )
         io.write(sample, output, overwrite=overwrite)
