@@ -290,6 +290,9 @@ def test_bad_input():
         Kinetics.load({"exchanges": 1})
     with pytest.raises(InputError, match="no regime"):
         Kinetics.load("nothing")
+    no_triple = replace(good, junctions=(("active", "carbon", "void"),))
+    with pytest.raises(InputError, match="none of the junctions"):
+        activity(phases, no_triple, Kinetics(reaction="junction"))
     mixed = {"phases": {"a": {"label": 1, "conducts": ["ion", "electron"], "active": True}}}
     mixed["terminals"] = {"ion": "z-", "electron": "z+"}
     with pytest.raises(InputError, match="at once"):
