@@ -94,11 +94,12 @@ def pack(rng: np.random.Generator, composite: Composite, extent: Array, voxel: S
             continue
         places[rows], fitted, jam = relaxed, numbers, ""
         packing = Packing(chosen, relaxed - room.margin)
-        usual = numbers * wanted / np.maximum(room.shares(packing), wanted / 4)
         missing = wanted / np.maximum(packing.shares(extent, len(kinds)), wanted / 4)
-        low, high = np.maximum(1, (1 - FLUCTUATION) * usual), np.minimum(drawn, (1 + FLUCTUATION) * usual)
-        corrected = np.round(np.clip(numbers * missing, low, np.maximum(low, high))).astype(int)
-        corrected = np.clip(corrected, 1, drawn)
+        corrected = numbers * missing
+        if np.any(np.abs(missing - 1) > FLUCTUATION / 2):  # else it is no matter what the whole room holds
+            usual = numbers * wanted / np.maximum(room.shares(packing), wanted / 4)
+            corrected = np.clip(corrected, (1 - FLUCTUATION) * usual, (1 + FLUCTUATION) * usual)
+        corrected = np.clip(np.round(corrected), 1, drawn).astype(int)
         if np.all(np.abs(missing - 1) < CLOSE) or np.all(corrected == numbers):
             break
         numbers = corrected
