@@ -158,6 +158,13 @@ def test_agrees_with_porespy(nmc_cathode, crop, axis, expected):
     assert found.effective_factor == pytest.approx(expected, rel=5e-3)
 
 
+@pytest.mark.parametrize(("axis", "expected"), [(0, 2.9749804), (1, 3.2180526), (2, 2.064475)])
+def test_agrees_with_taufactor(nmc_cathode, axis, expected):
+    """What TauFactor 1.2.1 answers for the pore of a crop, converged to 1e-4."""
+    volume = np.ascontiguousarray(nmc_cathode[:48, :50, :52])
+    assert tortuosity(volume, 0, axis).factor == pytest.approx(expected, rel=5e-3)
+
+
 def test_phases_and_networks_of_materials():
     materials = Materials.from_mapping(
         {
