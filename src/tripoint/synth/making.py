@@ -69,7 +69,7 @@ def make(
     Notes
     -----
     Peak memory, the 5 bytes per voxel of the sample (phases, particle) included, measured at 256³: 23 bytes
-    per voxel, 30 with two kinds of particles, 25 with imaging.  Loops run over fixed slabs, and random
+    per voxel, 30 with two kinds of particles, 26 with imaging.  Loops run over fixed slabs, and random
     numbers are drawn per slab or on one thread, so that no result depends on how many threads there are.
     """
     composite = Composite.load(composite) if isinstance(composite, str) else composite
