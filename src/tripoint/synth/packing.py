@@ -62,7 +62,7 @@ def pack(rng: np.random.Generator, composite: Composite, extent: Array, voxel: S
     """Place as many particles as fill their volume fractions, none overlapping more than allowed.
 
     They start at random and push each other apart (Jodrey & Tory, Physical Review A 32, 1985, at sizes
-    that do not change): equal spheres come to 0.62 or so without overlap, where placing one after another
+    that do not change): equal spheres come to 0.60 or so without overlap, where placing one after another
     ends at 0.38.  Then their number is corrected until their union fills what is asked for, and so on.
 
     Raises
