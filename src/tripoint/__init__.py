@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         report,
         spectro,
         synth,
+        transport,
     )
     from tripoint.errors import (
         DeviceError,
@@ -67,6 +68,7 @@ _ROOMS = (
     "report",
     "spectro",
     "synth",
+    "transport",
 )
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     "report",
     "spectro",
     "synth",
+    "transport",
 ]
 
 
