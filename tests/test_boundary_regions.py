@@ -74,6 +74,11 @@ def brute_contacts(regions, spacing, distance=None, phases=None):
     return table, surface
 
 
+def contacts_on_host(regions, n_regions, weights, distance=None, phases=None):
+    """Return the sums of every pair of regions of a volume counted in one piece."""
+    return on_host.merge([on_host.count(regions, distance, phases)], n_regions, weights)
+
+
 def put_edges(backend, edges):
     """Return edges whose columns live on a backend."""
     return JunctionEdges(*(backend.put(getattr(edges, column.name)) for column in fields(edges)))
@@ -276,7 +281,7 @@ def test_boxes_that_partition_a_volume_merge_to_the_whole(backend, regions, data
     parts = data.draw(st.permutations([side.count(volume, radii, box=box) for box in boxes]))
     n, weights = int(regions.max()), factors((1, 1, 1))
     found = backend.get(side.merge(parts, n, weights))
-    assert_same_pairs(found, on_host.contacts(regions, n, weights, distance))
+    assert_same_pairs(found, contacts_on_host(regions, n, weights, distance))
 
 
 def test_slabs_read_alone_with_a_halo_merge_to_the_whole(backend):
@@ -288,7 +293,7 @@ def test_slabs_read_alone_with_a_halo_merge_to_the_whole(backend):
         parts.append(side.count(slab, box=box, origin=(start, 0, 0)))
     weights = factors((1, 1, 1))
     found = backend.get(side.merge(parts, 30, weights))
-    assert_same_pairs(found, on_host.contacts(regions, 30, weights))
+    assert_same_pairs(found, contacts_on_host(regions, 30, weights))
 
 
 # Around the tiles of the GPU's kernel, 64 x 16 x 32 voxels.
@@ -341,7 +346,7 @@ def test_no_room_for_rows_changes_the_result(backend, room, monkeypatch):
         pytest.skip("the host has no such list")
     side = pairs_on(backend)
     regions = np.random.default_rng(3).integers(0, 50, (70, 9, 20)).astype(np.int32)
-    expected = on_host.contacts(regions, 49, factors((1, 1, 1)))
+    expected = contacts_on_host(regions, 49, factors((1, 1, 1)))
     monkeypatch.setattr(side, "LEAST_ROOM", room)
     monkeypatch.setattr(side, "VOXELS_PER_ROW", regions.size)
     counts = side.count(backend.put(regions))
@@ -479,11 +484,11 @@ def test_counts_of_two_sides_cannot_be_added(backend):
 
 def test_threads_do_not_change_the_result():
     regions, _ = blobs((40, 16, 18), 60)
-    whole = on_host.contacts(regions, 60, factors((1, 1, 1)))
+    whole = contacts_on_host(regions, 60, factors((1, 1, 1)))
     threads = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        assert_same_pairs(on_host.contacts(regions, 60, factors((1, 1, 1))), whole)
+        assert_same_pairs(contacts_on_host(regions, 60, factors((1, 1, 1))), whole)
     finally:
         numba.set_num_threads(threads)
 

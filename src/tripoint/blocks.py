@@ -40,6 +40,23 @@ def place(
     return (z, y, x), (whole[0], whole[1], whole[2])
 
 
+def place_within(
+    within: Sequence[Sequence[int]] | None, origin: Sequence[int], shape: Sequence[int]
+) -> tuple[Box, Shape, Box]:
+    """Return a box of an array, all of it by default, where the array lies in its volume, and the box there.
+
+    Raises
+    ------
+    InputError
+        A box that is not inside the array, an origin that is not three whole numbers.
+    """
+    inner = check_within(within, shape)
+    (z, _), (y, _), (x, _) = place(origin, shape)[0]
+    start = (z, y, x)
+    begins = [o + begin for o, (begin, _) in zip(start, inner, strict=True)]
+    return inner, start, place(begins, [end - begin for begin, end in inner])[0]
+
+
 def voxels(boxes: Iterable[Box]) -> int:
     """Return the number of voxels of boxes that do not overlap."""
     return sum(math.prod(end - begin for begin, end in box) for box in boxes)

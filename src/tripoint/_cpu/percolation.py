@@ -9,15 +9,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from tripoint._cpu.compiled import compiled
-
-FACE_SLICES = (
-    np.s_[0, :, :],
-    np.s_[-1, :, :],
-    np.s_[:, 0, :],
-    np.s_[:, -1, :],
-    np.s_[:, :, 0],
-    np.s_[:, :, -1],
-)
+from tripoint.sides import FACE_SLICES
 
 
 def label_components(phases, labels, connectivity):

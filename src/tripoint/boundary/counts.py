@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,22 +17,9 @@ from tripoint.boundary.access import carriers_of
 from tripoint.boundary.length import JunctionEdges, Lengths, Source, sum_lengths
 from tripoint.errors import InputError
 from tripoint.sample import Spacing
+from tripoint.sides import Counts
 
 Axes = tuple[int, int, int]
-
-
-class Counts(NamedTuple):
-    """The integers of a scan, on the host, and its map, where the phases live.
-
-    ``edges`` (triples, 3 axes, 3) and ``total`` (3 axes, 3): all, active, unknown. ``transitions`` and
-    ``connected`` (pairs, 13 directions). ``junction_map`` uint8 of the box's shape, or None.
-    """
-
-    edges: np.ndarray
-    total: np.ndarray
-    transitions: np.ndarray
-    connected: np.ndarray
-    junction_map: Any
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda, tables
-from tripoint.blocks import Box, check_within, joined, place
+from tripoint.blocks import Box, joined, place_within
 from tripoint.boundary.crofton import factors
 from tripoint.boundary.regions import check_regions, check_volume
 from tripoint.errors import InputError
@@ -123,11 +123,7 @@ def count_contacts(
     if not areas and distance is not None:
         message = "distance gives neck radii, which areas=False leaves out; give one of the two"
         raise InputError(message)
-    inner = check_within(within, regions.shape)
-    start = tuple(begin for begin, _ in place(origin, regions.shape)[0])
-    box, _ = place(
-        [o + begin for o, (begin, _) in zip(start, inner, strict=True)], [end - begin for begin, end in inner]
-    )
+    inner, start, box = place_within(within, origin, regions.shape)
     implementation = _cuda if is_cupy_array(regions) else _cpu
     counts = implementation.boundary.regions.count(regions, distance, phases, areas, inner, start)
     return ContactCounts((box,), highest, areas, distance is not None, (counts,))

@@ -9,9 +9,9 @@ from typing import Any
 from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
-from tripoint.blocks import check_within, place
+from tripoint.blocks import place_within
 from tripoint.boundary.access import Access, check_access, check_labels, check_triples
-from tripoint.boundary.counts import BoundaryScan, Counts
+from tripoint.boundary.counts import BoundaryScan
 from tripoint.boundary.length import Source
 from tripoint.sample import check_phases, check_spacing
 
@@ -86,8 +86,7 @@ def scan(
     spacing = check_spacing(spacing)
     triples = None if junctions is None else check_triples(junctions)
     check_access(access, phases)
-    box = check_within(within, phases.shape)
-    start = [0, 0, 0] if origin is None else [begin for begin, _ in place(origin, phases.shape)[0]]
+    box, _, placed = place_within(within, (0, 0, 0) if origin is None else origin, phases.shape)
     implementation: Any = _cuda if is_cupy_array(phases) else _cpu
     # Neighbours are one voxel away: all that is needed of the volume is the box and one voxel around it.
     crop = tuple(
@@ -113,17 +112,16 @@ def scan(
         box=inner,
         junction_map=junction_map,
     )
-    size = tuple(end - begin for begin, end in box)
     return BoundaryScan(
-        shape=size,
+        shape=tuple(end - begin for begin, end in box),
         spacing=spacing,
         labels=present,
         triples=counted,
         every_triple=triples is None,
         networks=None if access is None else dict(access.networks),
-        counts=Counts(*found),
+        counts=found,
         junction_map=found.junction_map,
         sources=(Source(phases, access, box),),
-        boxes=(place([o + begin for o, (begin, _) in zip(start, box, strict=True)], size)[0],),
+        boxes=(placed,),
         located=origin is not None,
     )

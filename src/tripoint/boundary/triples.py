@@ -11,7 +11,7 @@ import numpy as np
 from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda, tables
-from tripoint.blocks import Box, check_within, joined, place
+from tripoint.blocks import Box, joined, place_within
 from tripoint.boundary.access import check_triples
 from tripoint.boundary.length import JunctionEdges, inside_boxes
 from tripoint.boundary.regions import check_regions, check_volume
@@ -112,19 +112,14 @@ def count_junctions(
     check_volume("phases", phases, np.uint8, regions.shape)
     triples = check_triples(junction_labels)
     _check_edges(edges, regions, len(triples))
-    inner = check_within(within, regions.shape)
-    start, _ = place(origin, regions.shape)
-    box, _ = place(
-        [o + begin for (o, _), (begin, _) in zip(start, inner, strict=True)],
-        [end - begin for begin, end in inner],
-    )
+    inner, start, box = place_within(within, origin, regions.shape)
     chosen = inside_boxes(edges.index, [inner], regions.shape)
     if chosen is not None:
         edges = edges[chosen]
     implementation = _cuda if is_cupy_array(regions) else _cpu
     sums = implementation.boundary.regions.junctions(regions, phases, edges, triples)
     counts = sums["counts"]
-    for axis, (begin, _) in enumerate(start):
+    for axis, begin in enumerate(start):
         counts[:, 2 + axis] += 2 * begin * counts[:, 0]
     told = len(edges) == 0 or bool((edges.status != UNTOLD).any())
     return JunctionCounts((box,), triples, told, sums["rows"], sums["lengths"], counts)

@@ -12,8 +12,6 @@ slabs or threads.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
@@ -22,23 +20,13 @@ from tripoint._cpu.boundary.bits import byte_at, memory, on_threads, pack, popco
 from tripoint._cpu.boundary.edges import around_edges, judge
 from tripoint._cpu.boundary.scan import plan_planes
 from tripoint._cpu.compiled import compiled
+from tripoint.sides import Edges
 
 SLAB = 16
 """Planes treated at a time: bounds the memory for neighbours, 24 bytes per edge of a slab and its halo."""
 
 CRUMB = 8
 """Corners of the largest ring that is looked at together with what is beside it."""
-
-
-class Edges(NamedTuple):
-    """Columns of :class:`tripoint.boundary.JunctionEdges`."""
-
-    index: np.ndarray
-    axis: np.ndarray
-    triple: np.ndarray
-    status: np.ndarray
-    own_length: np.ndarray
-    edge_length: np.ndarray
 
 
 def junction_edges(

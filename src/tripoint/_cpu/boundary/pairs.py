@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numba
 import numpy as np
 
 from tripoint._cpu.compiled import compiled
+from tripoint.sides import PairCounts
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -25,36 +25,6 @@ OUTSIDE = -1  # stands for the voxels beyond the volume
 
 # The lowest bit that is set, for every set of lanes.
 LOWEST = np.array([0] + [(m & -m).bit_length() - 1 for m in range(1, 1 << 13)], np.uint8)
-
-
-@dataclass(frozen=True)
-class PairCounts:
-    """What was counted of each pair of regions in one part of the volume; 88 bytes per pair.
-
-    Parameters
-    ----------
-    keys : (n,) int64
-        lower region · 2³² + higher region, once per slab that met the pair, in no order.
-    rows : (n, 10) int64
-        As 32-bit lanes 0 to 12 the transitions along ``crofton.DIRECTIONS``, lane 13 the neck radius
-        as float32; as words 7 to 9 the sums of z, y, x of the lower voxel of every face.
-        One row instead of several arrays, because a pair then costs one or two cache lines.
-    """
-
-    keys: np.ndarray
-    rows: np.ndarray
-
-
-def contacts(
-    regions: np.ndarray,
-    n_regions: int,
-    factors: np.ndarray,
-    distance: np.ndarray | None = None,
-    phases: np.ndarray | None = None,
-    areas: bool = True,
-) -> dict[str, np.ndarray]:
-    """Count and sum up every pair of regions; see :func:`merge` for what comes back."""
-    return merge([count(regions, distance, phases, areas)], n_regions, factors)
 
 
 def count(

@@ -15,23 +15,10 @@ import numpy as np
 from tripoint._cpu.boundary.bits import memory, on_threads, pack, popcount, slabs, spread
 from tripoint._cpu.boundary.edges import find_edges
 from tripoint._cpu.compiled import compiled
+from tripoint.sides import Counts
 
 CHUNK = 256
 """Words treated at a time, so that the bit planes at work stay in the first-level cache."""
-
-
-class Counts(NamedTuple):
-    """What one pass over a volume counts.
-
-    ``edges`` (triples, 3 axes, 3) and ``total`` (3 axes, 3): all, active, unknown. ``transitions`` and
-    ``connected`` (pairs, 13 directions). ``junction_map`` uint8 of the box's shape, or None.
-    """
-
-    edges: np.ndarray
-    total: np.ndarray
-    transitions: np.ndarray
-    connected: np.ndarray
-    junction_map: np.ndarray | None
 
 
 class Plan(NamedTuple):

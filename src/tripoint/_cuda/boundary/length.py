@@ -6,12 +6,13 @@ and is the host's, bit for bit: every walk meets its edges in the same order.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import cupy as cp
 import numpy as np
 
 from tripoint._cuda.compiled import kernel
+from tripoint.sides import Edges
 
 LATTICE = 0.25
 """Bytes per voxel of the volume for the lattice of a slab's corners and its halo's, two per corner."""
@@ -26,17 +27,6 @@ WARPS, CHUNK = 4, 31 * 32  # per block of the search; voxels per warp
 THREADS = 128  # per block of the walk
 RING, LONG_RING = 32, 64  # corners that a thread keeps, of three successive steps
 LONG = 10  # steps that need the long one: 0.3 % of a rough cathode's edges overrun the other, at 14 steps 6 %
-
-
-class Edges(NamedTuple):
-    """Columns of :class:`tripoint.boundary.JunctionEdges`."""
-
-    index: cp.ndarray
-    axis: cp.ndarray
-    triple: cp.ndarray
-    status: cp.ndarray
-    own_length: cp.ndarray
-    edge_length: cp.ndarray
 
 
 def junction_edges(

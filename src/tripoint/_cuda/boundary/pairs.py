@@ -7,7 +7,6 @@ next one.  Counts are integers and belong to the lowest of their voxels, so wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from tripoint._cuda.compiled import kernel
 from tripoint.blocks import Box
+from tripoint.sides import PairCounts
 
 ROW = 10  # int64 words of a pair's row, see PairCounts.rows
 TILE = {"TILE_Z": 64, "TILE_Y": 16, "TILE_X": 32}  # voxels that a block of threads counts
@@ -26,23 +26,6 @@ LEAST_ROOM = 2**16  # rows
 SEGMENT = 64  # rows that one thread sums up
 THREADS = 256
 MOST_BLOCKS = 2**16
-
-
-@dataclass(frozen=True)
-class PairCounts:
-    """What was counted of each pair of regions in one part of the volume; 88 bytes per row.
-
-    Parameters
-    ----------
-    keys : (n,) int64
-        lower region · 2³² + higher region, at least once per slab that met the pair.
-    rows : (n, 10) int64
-        As 32-bit lanes 0 to 12 the transitions along ``crofton.DIRECTIONS``, lane 13 the neck radius
-        as float32; as words 7 to 9 the sums of z, y, x of the lower voxel of every face.
-    """
-
-    keys: Any
-    rows: Any
 
 
 def count(

@@ -11,12 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import cupy as cp
 import numpy as np
 
 from tripoint._cuda.compiled import kernel
+from tripoint.sides import Counts
 
 Triple = tuple[int, int, int]
 Pair = tuple[int, int]
@@ -33,16 +34,6 @@ MOST_PLANES = 63  # per tile, so that its counts fit 16 bits
 BLOCKS = 2048  # wanted at least: what a large GPU holds at once, and more
 
 THREADS_OF_MANY, BLOCKS_OF_MANY = 256, 2048
-
-
-class Counts(NamedTuple):
-    """What one pass over a volume counts, as on the host: integers on the host, the map on the GPU."""
-
-    edges: np.ndarray
-    total: np.ndarray
-    transitions: np.ndarray
-    connected: np.ndarray
-    junction_map: cp.ndarray | None
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,8 @@ import numpy as np
 
 from tripoint._cuda.compiled import kernel
 from tripoint._cuda.percolation.labelling import label_equal
+from tripoint.sides import FACE_SLICES
 
-FACE_SLICES = (
-    np.s_[0, :, :],
-    np.s_[-1, :, :],
-    np.s_[:, 0, :],
-    np.s_[:, -1, :],
-    np.s_[:, :, 0],
-    np.s_[:, :, -1],
-)
 NEARNESS = {6: 1, 18: 2, 26: 3}  # along how many axes neighbours may differ
 AHEAD = {6: 3, 18: 9, 26: 13}  # neighbours that follow in raster order
 THREADS, ROW_THREADS = 256, 128

@@ -1,0 +1,64 @@
+"""What the two sides of a room share: the types that both return, and the order of the outer faces.
+
+Rooms lie above their sides, which so cannot take these from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FACE_SLICES = (
+    np.s_[0, :, :],
+    np.s_[-1, :, :],
+    np.s_[:, 0, :],
+    np.s_[:, -1, :],
+    np.s_[:, :, 0],
+    np.s_[:, :, -1],
+)
+"""The outer planes of a volume, in the order of ``materials.FACES``."""
+
+
+class Counts(NamedTuple):
+    """What one pass over a volume counts: integers, on the host, and its map, where the phases live.
+
+    ``edges`` (triples, 3 axes, 3) and ``total`` (3 axes, 3): all, active, unknown. ``transitions`` and
+    ``connected`` (pairs, 13 directions). ``junction_map`` uint8 of the box's shape, or None.
+    """
+
+    edges: np.ndarray
+    total: np.ndarray
+    transitions: np.ndarray
+    connected: np.ndarray
+    junction_map: Any
+
+
+class Edges(NamedTuple):
+    """Columns of :class:`tripoint.boundary.JunctionEdges`, where the phases live."""
+
+    index: Any
+    axis: Any
+    triple: Any
+    status: Any
+    own_length: Any
+    edge_length: Any
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """What was counted of each pair of regions in one part of the volume; 88 bytes per row.
+
+    Parameters
+    ----------
+    keys : (n,) int64
+        lower region · 2³² + higher region, at least once per slab that met the pair, in no order.
+    rows : (n, 10) int64
+        As 32-bit lanes 0 to 12 the transitions along ``crofton.DIRECTIONS``, lane 13 the neck radius
+        as float32; as words 7 to 9 the sums of z, y, x of the lower voxel of every face.
+        One row instead of several arrays, because a pair then costs one or two cache lines.
+    """
+
+    keys: Any
+    rows: Any
