@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tripoint import _cpu, _cuda
-from tripoint.errors import InputError
-from tripoint.materials import CARRIERS, FACES, Materials
+from tripoint.materials import CARRIERS, Materials
+from tripoint.percolation.carriers import conductivities, depths, touched_faces, touches
 from tripoint.percolation.conduits import (
     contact_resistances,
     contact_rows,
@@ -17,7 +17,7 @@ from tripoint.percolation.conduits import (
     neck_radii,
     separations,
 )
-from tripoint.percolation.fractions import AXES, Percolation, Pieces, summarize
+from tripoint.percolation.fractions import Percolation, Pieces, summarize
 from tripoint.percolation.trees import first_of_each, least_path_tree, sums_to_root
 from tripoint.sample import Spacing
 from tripoint.tables import column, namespace, on_gpu, table, to_host
@@ -52,9 +52,8 @@ def measure_graph(nodes: Any, contacts: Any, materials: Materials) -> Percolatio
         both = conducts[source] & conducts[target]
         roots[carrier] = side.graph_roots(source[both], target[both], len(label))
     # Regions are summed up where pieces of volumes are: a few bytes of each come to the host.
-    regions = to_host(
-        table({"label": label, "voxels": column(nodes, "voxels", np.int64), "faces": _faces(nodes), **roots})
-    )
+    voxels, faces = column(nodes, "voxels", np.int64), touched_faces(nodes)
+    regions = to_host(table({"label": label, "voxels": voxels, "faces": faces, **roots}))
     pieces = Pieces(*(regions[name].to_numpy() for name in ("label", "voxels", "faces")))
     carrier_roots = {carrier: regions[carrier].to_numpy() for carrier in materials.carriers}
     return summarize(pieces, regions["phase"].to_numpy(), carrier_roots, materials)
@@ -180,15 +179,11 @@ def _network(
     spacing: Spacing,
 ) -> _Network:
     face = materials.terminals[carrier]
-    axis = AXES.index(face[0])
-    depth = column(nodes, f"centroid_{face[0]}", np.float64)
-    if face[1] == "+":
-        depth = shape[axis] * spacing[axis] - depth
-    xp = namespace(depth)
-    conductivity = _conductivity(nodes, materials, carrier)
+    depth = depths(nodes, face, shape, spacing)
+    conductivity = conductivities(nodes, materials, carrier)
     conducts = conductivity > 0
     source, target = contact_rows(nodes, contacts)
-    entry = xp.nonzero(conducts & ((_faces(nodes) >> FACES.index(face) & 1) > 0))[0]
+    entry = namespace(depth).nonzero(conducts & touches(nodes, face))[0]
     with np.errstate(divide="ignore"):
         resistance = halves[0] / conductivity[source], halves[1] / conductivity[target]
     return _Network(
@@ -204,24 +199,6 @@ def _network(
         / conductivity[entry],
         entry_radius=column(nodes, "inscribed_radius", np.float64)[entry],
     )
-
-
-def _conductivity(nodes: Any, materials: Materials, carrier: str) -> Any:
-    """Conductivity of every node for a carrier, 0 where its phase does not conduct it."""
-    by_label = np.zeros(256)
-    for phase in materials.phases:
-        if carrier not in phase.conducts:
-            continue
-        value = phase.conductivity.get(carrier, 1.0)
-        if not 0 < value < np.inf:
-            message = (
-                f"phase '{phase.name}' conducts {carrier} with conductivity {value}; expected a positive "
-                f"number of S/m, or take {carrier} out of what it conducts"
-            )
-            raise InputError(message)
-        by_label[phase.label] = value
-    label = column(nodes, "label", np.uint8)
-    return namespace(label).asarray(by_label)[label]
 
 
 def _to_terminal(network: _Network, side: Any) -> tuple[Any, ...]:
@@ -284,16 +261,6 @@ def _least_of_each(rows: Any, values: Any) -> tuple[Any, Any]:
 
 def _whole(halves: tuple[Any, Any]) -> Any:
     return halves[0] + halves[1]
-
-
-def _faces(nodes: Any) -> Any:
-    """Outer faces that each region touches, bit f for ``FACES[f]``."""
-    ends = [f"touches_{face[0]}_{'min' if face[1] == '-' else 'max'}" for face in FACES]
-    touches = [column(nodes, end, np.bool_).astype(np.uint8) for end in ends]
-    faces = touches[0]
-    for bit, touch in enumerate(touches[1:], start=1):
-        faces = faces | (touch << np.uint8(bit))
-    return faces
 
 
 def _side(nodes: Any) -> Any:

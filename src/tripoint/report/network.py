@@ -10,7 +10,7 @@ import pandas as pd
 from tripoint.percolation.conduits import neck_radii
 from tripoint.report.scene import pack
 from tripoint.report.wording import count, minus, number, percent
-from tripoint.transport.network import NetworkTransport, critical_contacts
+from tripoint.transport import NetworkTransport, critical_contacts
 
 CRITICAL = 10
 

@@ -8,24 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tripoint import _cpu, _cuda
-from tripoint.errors import ConvergenceError, InputError
+from tripoint.errors import ConvergenceError
 from tripoint.materials import CARRIERS, Materials
-from tripoint.percolation.conduits import contact_resistances, contact_rows, duct
+from tripoint.percolation.conduits import contact_rows
+from tripoint.percolation.fractions import AXES
 from tripoint.sample import Spacing
-from tripoint.tables import column, namespace, on_gpu, sums, to_host
+from tripoint.tables import column, namespace, on_gpu, sums
+from tripoint.transport.circuit import Circuit, spanning_circuit
 
-AXES = "zyx"
-OPPOSITE = {"-": "+", "+": "-"}
 #: Shares of the current below this are the solver's error and count as none.
 NOISE = 1e-9
 #: Current in and current out may differ by this share.
 BALANCE = 1e-6
-#: Columns of a contact that `critical_contacts` keeps.
-_PLACE = ("source", "target", "source_phase", "target_phase", "centroid_z", "centroid_y", "centroid_x")
-_SIZE = ("area", "neck_radius")
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,7 @@ def network(
     contact_columns: dict[str, Any] = {}
     found = {}
     for carrier in (c for c in CARRIERS if c in materials.terminals):
-        circuit = _circuit(nodes, contacts, ends, materials, carrier, shape, spacing)
+        circuit = spanning_circuit(nodes, contacts, ends, materials, carrier, shape, spacing)
         figures, of_nodes, of_contacts = _solve(circuit, contacts, ends, shape, spacing)
         found[carrier] = figures
         node_columns |= of_nodes
@@ -157,180 +153,8 @@ def network(
     return NetworkTransport(nodes.assign(**node_columns), contacts.assign(**contact_columns), found)
 
 
-def critical_contacts(
-    contacts: Any,
-    carrier: str,
-    number: int = 10,
-    by: str = "dissipation_share",
-    *,
-    only_bridges: bool = False,
-) -> pd.DataFrame:
-    """Return the contacts on which a carrier's current depends most, for a table and a 3D view.
-
-    Parameters
-    ----------
-    contacts : DataFrame
-        With the columns that `network` adds.
-    carrier : str
-    number : int
-    by : {"dissipation_share", "current_share"}
-        On which the network's resistance depends most, or which carry most.
-    only_bridges : bool
-        Leave out contacts that others could stand in for.
-
-    Returns
-    -------
-    pandas.DataFrame
-        At most ``number`` rows, the largest first: the contact's columns of place and size (centroid in µm),
-        ``current_share, current_rank, dissipation_share`` and ``kind``, "bridge" where all that lies
-        beyond has no other way to the terminal, else "bottleneck". Contacts without current are not listed.
-
-    Raises
-    ------
-    InputError
-        A carrier without currents, another ranking, bridges that were not sought.
-    """
-    measured = ("current_share", "current_rank", "dissipation_share")
-    needed = [f"current_share_{carrier}", f"{by}_{carrier}", *([f"bridge_{carrier}"] if only_bridges else [])]
-    missing = [name for name in needed if name not in contacts.columns]
-    if missing or by not in measured:
-        message = (
-            f"there is no column {(missing or [by])[0]} to rank contacts by; solve the network of a graph "
-            f"first, with a terminal for {carrier}"
-        )
-        raise InputError(message)
-    kept = [name for name in (*_PLACE, *_SIZE) if name in contacts.columns]
-    columns = [f"{name}_{carrier}" for name in measured]
-    bridge = f"bridge_{carrier}"
-    marked = [bridge] if bridge in contacts.columns else []
-    rows = to_host(contacts[[*kept, *columns, *marked]])
-    rows = rows.rename(columns=dict(zip(columns, measured, strict=True)))
-    rows = rows[rows["current_rank"] > 0].sort_values(by, ascending=False, kind="stable")
-    if only_bridges:
-        rows = rows[rows[bridge]]
-    rows = rows.head(number).reset_index(drop=True)
-    kind = np.where(rows[bridge], "bridge", "bottleneck") if marked else "bottleneck"
-    return rows.drop(columns=marked).assign(kind=kind)
-
-
-def contact_shares(nodes: Any, contacts: Any, conductivity: Any, inside: Any) -> tuple[Any, Any]:
-    r"""Share of a region's cross-section that each contact has, on either of its sides.
-
-    A duct that ends in two contacts has not two cross-sections, unless one of them leads into what hardly
-    conducts. For contact k of region i, in direction **u**\_k from its centroid, with area A,
-
-    .. math:: s_k = \frac{A_k}{\max(A_k, (1 - h_k) A_k + \sum_j h_j A_j \, w(u_j \cdot u_k))}, \qquad
-              w(c) = \frac{c (1 + c)}{2}, \qquad h_j = \min(1, \frac{2 \sigma_j}{\sigma_i + \sigma_j})
-
-    w is 1 for contacts in the same direction and 0 for those beside and behind, so that a bar, or a
-    cube with six neighbours, has s = 1, and n equal contacts at the end of a bar have s = 1 / n. It is the
-    polynomial of second degree that does so, and only sums over a region's contacts are needed. h is
-    what the neighbour's conductivity lets through, compared with the region's own.
-
-    Parameters
-    ----------
-    nodes, contacts : DataFrame
-    conductivity : (nodes,) float64
-        Of every region; positive where its contacts take part.
-    inside : (contacts,) bool
-        Contacts that take part; the others have s = 1.
-
-    Returns
-    -------
-    (source, target) : two (contacts,) float64
-        Above 0 and up to 1.
-    """
-    xp = namespace(inside)
-    kept = xp.nonzero(inside)[0]
-    source, target = (end[kept] for end in contact_rows(nodes, contacts))
-    rows = xp.concat((source, target))
-    own, beyond = conductivity[rows], conductivity[xp.concat((target, source))]
-    passing = xp.minimum(2 * beyond / (own + beyond), xp.ones(1))
-    area = column(contacts, "area", np.float64)[kept]
-    area = xp.concat((area, area))
-    weight = area * passing
-    unit = _directions(nodes, rows, contacts, kept)
-    count = len(conductivity)
-    total = xp.zeros(len(rows))
-    for a in range(3):
-        total = total + unit[a] * sums(rows, weight * unit[a], count)[rows]
-        for b in range(3):
-            total = total + unit[a] * unit[b] * sums(rows, weight * unit[a] * unit[b], count)[rows]
-    share = area / xp.maximum(area - weight + total / 2, area)
-    both = xp.ones((2, len(inside)))
-    both[0, kept], both[1, kept] = share[: len(kept)], share[len(kept) :]
-    return both[0], both[1]
-
-
-@dataclass(frozen=True)
-class _Circuit:
-    """The part of a carrier's network that joins the two faces; regions are numbered anew."""
-
-    carrier: str
-    faces: tuple[str, str]
-    regions: Any  # (nodes,) bool
-    at: Any  # rows of its contacts
-    source: Any
-    target: Any
-    conductance: Any
-    inlet: Any  # (its regions,) conductance to the terminal's face, 0 where it is not touched
-    outlet: Any
-    conducting: float  # Σ V σ of all regions
-
-
-def _circuit(
-    nodes: Any,
-    contacts: Any,
-    ends: tuple[Any, Any],
-    materials: Materials,
-    carrier: str,
-    shape: tuple[int, int, int],
-    spacing: Spacing,
-) -> _Circuit:
-    terminal = materials.terminals[carrier]
-    faces = (terminal, terminal[0] + OPPOSITE[terminal[1]])
-    label = column(nodes, "label", np.uint8)
-    xp = namespace(label)
-    conductivity = xp.asarray(_conductivities(materials, carrier))[label]
-    links = [_links(nodes, conductivity, face, shape, spacing) for face in faces]
-    if not bool((links[0] > 0).any()):
-        message = (
-            f"the terminal of {carrier} is {terminal}, where no region conducts it; choose another face or "
-            f"say which phases conduct {carrier}"
-        )
-        raise InputError(message)
-    source, target = ends
-    inside = (conductivity[source] > 0) & (conductivity[target] > 0)
-    side = (_cuda if on_gpu(nodes) else _cpu).percolation
-    roots = side.graph_roots(source[inside], target[inside], len(label))
-    touched = [xp.zeros(len(label), dtype=xp.bool) for _ in faces]
-    for marks, link in zip(touched, links, strict=True):
-        marks[roots[link > 0]] = True
-    spanning = (touched[0] & touched[1])[roots]
-    inside = inside & spanning[source]
-    at = xp.nonzero(inside)[0]
-    shares = contact_shares(nodes, contacts, conductivity, inside)
-    halves = contact_resistances(nodes, contacts, spacing, shares)
-    resistance = (
-        halves[0][at] / conductivity[source[at]] + halves[1][at] / conductivity[target[at]]
-    )  # both conduct
-    number = xp.cumulative_sum(xp.astype(spanning, xp.int64)) - 1
-    return _Circuit(
-        carrier,
-        faces,
-        spanning,
-        at,
-        number[source[at]],
-        number[target[at]],
-        1 / resistance,
-        links[0][spanning],
-        links[1][spanning],
-        float((column(nodes, "volume", np.float64) * conductivity).sum()),
-    )
-
-
 def _solve(
-    circuit: _Circuit,
+    circuit: Circuit,
     contacts: Any,
     ends: tuple[Any, Any],
     shape: tuple[int, int, int],
@@ -383,7 +207,7 @@ def _solve(
 
 
 def _contact_columns(
-    circuit: _Circuit, potential: Any, current: float, count: int
+    circuit: Circuit, potential: Any, current: float, count: int
 ) -> tuple[dict[str, Any], Any]:
     xp = namespace(potential)
     drop = potential[circuit.source] - potential[circuit.target]
@@ -407,50 +231,3 @@ def _contact_columns(
         of_all[circuit.at] = values
         whole[f"{name}_{circuit.carrier}"] = of_all
     return whole, whole[f"current_share_{circuit.carrier}"]
-
-
-def _conductivities(materials: Materials, carrier: str) -> Any:
-    """Conductivity of every label for a carrier: (256,) float64, 0 where it does not conduct it."""
-    phases = [phase for phase in materials.phases if carrier in phase.conducts]
-    given = [phase.name for phase in phases if carrier in phase.conductivity]
-    if given and len(given) < len(phases):
-        missing = next(phase.name for phase in phases if phase.name not in given)
-        message = (
-            f"phase '{missing}' conducts {carrier} but has no conductivity for it, and '{given[0]}' has one; "
-            "give it to all phases of the network or to none"
-        )
-        raise InputError(message)
-    by_label = np.zeros(256)
-    for phase in phases:
-        value = phase.conductivity.get(carrier, 1.0)
-        if not 0 < value < np.inf:
-            message = (
-                f"phase '{phase.name}' conducts {carrier} with conductivity {value}; expected a positive "
-                f"number of S/m, or take {carrier} out of what it conducts"
-            )
-            raise InputError(message)
-        by_label[phase.label] = value
-    return by_label
-
-
-def _links(nodes: Any, conductivity: Any, face: str, shape: tuple[int, int, int], spacing: Spacing) -> Any:
-    """Conductance of every node to the plane of a face, 0 where it does not touch it or not conduct."""
-    depth = column(nodes, f"centroid_{face[0]}", np.float64)
-    if face[1] == "+":
-        axis = AXES.index(face[0])
-        depth = shape[axis] * spacing[axis] - depth
-    xp = namespace(depth)
-    touches = column(nodes, f"touches_{face[0]}_{'min' if face[1] == '-' else 'max'}", np.bool_)
-    resistance = duct(depth, column(nodes, "volume", np.float64), spacing)
-    return xp.where(touches, conductivity, 0) / resistance
-
-
-def _directions(nodes: Any, rows: Any, contacts: Any, kept: Any) -> list[Any]:
-    """Return unit vectors, as arrays z, y and x, from the regions in these rows to their contacts."""
-    xp = namespace(rows)
-    offsets = []
-    for axis in AXES:
-        place = column(contacts, f"centroid_{axis}", np.float64)[kept]
-        offsets.append(xp.concat((place, place)) - column(nodes, f"centroid_{axis}", np.float64)[rows])
-    length = xp.sqrt(offsets[0] ** 2 + offsets[1] ** 2 + offsets[2] ** 2)
-    return [xp.where(length > 0, offset / xp.where(length > 0, length, 1), 0) for offset in offsets]
