@@ -51,13 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def analyze(config: Any) -> None:
     """Read, analyse, save, as the settings of ``conf/analyze.yaml`` say."""
-    from tripoint import io, pipeline
+    from tripoint import io, measured, pipeline
 
     settings = _plain(config)
     source = overrides.check_text(settings, "input")
     materials = _materials(settings["materials"])
     output, overwrite = _output(settings)
     particles = overrides.check_section(settings, "particles")
+    flow = _flow(settings, materials)
+    activity = _activity(settings)
     with _progress() as progress:
         sample = io.read(
             source,
@@ -73,8 +75,12 @@ def analyze(config: Any) -> None:
             device=settings["device"],
             progress=progress,
         )
+        if activity not in (None, "simulate"):
+            activity = measured.read(activity, sample, settings["map"], settings["roi"])
         result = pipeline.analyze(
             sample,
+            activity=activity,
+            **flow,
             neck_ratio=particles["neck_ratio"],
             min_voxels=particles["min_voxels"],
             connectivity=settings["connectivity"],
@@ -297,6 +303,33 @@ def _materials(mapping: dict[str, Any]) -> Any:
         )
         raise MaterialsError(message)
     return Materials.from_mapping(mapping)
+
+
+def _flow(settings: dict[str, Any], materials: Any) -> dict[str, Any]:
+    """Return whether transport is measured, with which kinetics, and how it is solved."""
+    from tripoint.physics import Simulation
+    from tripoint.transport.kinetics import SWITCHES, Kinetics
+
+    given = overrides.check_section(settings, "transport")
+    switch = given.get("name")
+    changes = {key: value for key, value in given.items() if key != "name"}
+    kinetics = None
+    if switch not in SWITCHES:
+        kinetics = Kinetics.load(given)
+    elif changes:
+        kinetics = Kinetics.of(materials, changes)
+    return {
+        "transport": switch != "off",
+        "kinetics": kinetics,
+        "simulation": Simulation(**overrides.check_section(settings, "simulation")),
+    }
+
+
+def _activity(settings: dict[str, Any]) -> Any:
+    """Return ``"simulate"``, what leads to a map, or None."""
+    overrides.check_section(settings, "map")
+    given = str(settings["activity"] or "").strip()
+    return None if given.lower() in ("", "off", "none", "false", "null") else given
 
 
 def _stem(path: Any) -> str:

@@ -64,6 +64,9 @@ class Materials:
     terminals : mapping of str to str
         The outer face at which each carrier enters or leaves, such as ``{"ion": "z-"}``.
     name : str
+    kinetics : str, mapping or None
+        Conductivities, particle boundaries and charge transfer of a simulation: the name of a regime, such
+        as ``"mixed"``, the path of its file, or a mapping; see `tripoint.transport.Kinetics`.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Materials:
     junctions: tuple[tuple[str, str, str], ...] = ()
     terminals: Mapping[str, str] = field(default_factory=dict)
     name: str = "inline"
+    kinetics: str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check that the description is complete and free of contradictions."""
@@ -145,6 +149,7 @@ class Materials:
             },
             "junctions": [list(triple) for triple in self.junctions],
             "terminals": dict(self.terminals),
+            "kinetics": dict(self.kinetics) if isinstance(self.kinetics, Mapping) else self.kinetics,
         }
 
     @classmethod
@@ -156,7 +161,7 @@ class Materials:
         MaterialsError
             Keys that are not known, or a phase without a label.
         """
-        _check_keys(mapping, {"name", "phases", "junctions", "terminals"}, "materials")
+        _check_keys(mapping, {"name", "phases", "junctions", "terminals", "kinetics"}, "materials")
         phases = mapping.get("phases")
         if not isinstance(phases, Mapping) or not phases:
             message = (
@@ -173,6 +178,10 @@ class Materials:
         if not isinstance(terminals, Mapping):
             message = f"terminals are {terminals!r}; expected a face per carrier such as {{ion: z-}}"
             raise MaterialsError(message)
+        kinetics = mapping.get("kinetics")
+        if not isinstance(kinetics, str | Mapping | None):
+            message = f"kinetics are {kinetics!r}; expected a regime such as mixed, or a mapping"
+            raise MaterialsError(message)
         return cls(
             phases=tuple(_phase(str(name), entry) for name, entry in phases.items()),
             junctions=tuple(
@@ -180,6 +189,7 @@ class Materials:
             ),
             terminals={str(carrier): str(face) for carrier, face in terminals.items() if face is not None},
             name=str(mapping.get("name") or "inline"),
+            kinetics=kinetics,
         )
 
     @classmethod

@@ -10,9 +10,21 @@ from typing import Any
 
 from tripoint.errors import InputError, MaterialsError
 from tripoint.materials import Materials
+from tripoint.transport.kinetics import SWITCHES, Kinetics
 
 #: Settings that are text, whatever stands in them.
-TEXTS = ("input", "output", "name", "energies", "references", "use", "register.to", "register.start")
+TEXTS = (
+    "input",
+    "output",
+    "name",
+    "activity",
+    "map.affine",
+    "energies",
+    "references",
+    "use",
+    "register.to",
+    "register.start",
+)
 #: Parts of the materials that a new value replaces; Hydra would merge them.
 WHOLE = ("materials.terminals", "materials.junctions", "materials.phases")
 
@@ -37,7 +49,9 @@ def translate(words: list[str]) -> list[str]:
             result.append(f"materials={_materials(value)}")
         elif key in WHOLE:
             result += [f"~{key}", f"+{word}"] if value.strip() not in ("{}", "[]") else [f"~{key}"]
-        elif key.startswith("materials."):
+        elif key == "transport" and value:
+            result.append(f"transport={_regimes(value)}")
+        elif key.startswith(("materials.", "transport.")):
             result.append("++" + word)
         elif key in TEXTS:
             result.append(f"{key}={_text(value, sweep)}")
@@ -70,6 +84,20 @@ def _inline(text: str) -> Any:
             "materials='{phases: {pore: {label: 0, conducts: [ion]}}}'"
         )
         raise MaterialsError(message) from error
+
+
+def _regimes(value: str) -> str:
+    """Put what the path of a regime holds beside those that come along, and return what to choose."""
+    from hydra.core.config_store import ConfigStore
+
+    names = []
+    for number, choice in enumerate(value.split(",")):
+        names.append(choice.strip())
+        if names[-1] not in SWITCHES:
+            regime = Kinetics.load(names[-1])
+            names[-1] = f"given_{number}"
+            ConfigStore.instance().store(group="transport", name=names[-1], node=regime.to_mapping())
+    return ",".join(names)
 
 
 def _text(value: str, sweep: bool) -> str:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
-from tripoint import _cuda, boundary, distance, graph, particles, percolation, representativity, summary
+from tripoint import (
+    _cuda,
+    boundary,
+    distance,
+    graph,
+    particles,
+    percolation,
+    representativity,
+    summary,
+)
 from tripoint.errors import DeviceMemoryError, InputError
+from tripoint.flow import Flow
+from tripoint.physics import Measured, Simulation
 from tripoint.record import Gauge, Progress, RunRecord
 from tripoint.result import Result
 from tripoint.sample import Sample, choose_device
+from tripoint.transport import Kinetics
 
 log = logging.getLogger("tripoint")
 
@@ -29,18 +41,25 @@ STEPS = (
 )
 
 
-def analyze(
+def analyze(  # noqa: PLR0913  # each of them is one word on the command line
     sample: Sample,
     *,
     neck_ratio: float = 0.9,
     min_voxels: int = 8,
     connectivity: int = 6,
     subvolumes: int = 4,
+    transport: bool = False,
+    activity: Literal["simulate"] | Measured | None = None,
+    kinetics: Kinetics | str | Mapping[str, Any] | None = None,
+    simulation: Simulation | None = None,
     device: str = "auto",
     device_memory: float = 0.9,
     progress: Progress | None = None,
 ) -> Result:
     """Separate particles, find interfaces and junctions, build the graph and follow the carriers through it.
+
+    With ``transport`` and ``activity`` also what flows: tortuosity factors, currents through the graph, and
+    which particle reacts how much.
 
     Parameters
     ----------
@@ -54,6 +73,15 @@ def analyze(
         contacts are always joined through faces, so the graph speaks of 6.
     subvolumes : int
         The volume is cut into this many parts along each axis for the 95 % intervals; 0 for none.
+    transport : bool
+        Tortuosity factors of every phase and network, and Kirchhoff currents through the graph.
+    activity : {"simulate"}, Measured, optional
+        Each particle's local activity: from a simulation on the voxels, or from a map on the sample's grid.
+    kinetics : Kinetics, str or mapping, optional
+        Conductivities and charge transfer of both: a regime by name, by path or as a mapping. By default that
+        of the materials. The sample of the result carries the conductivities that were used.
+    simulation : Simulation, optional
+        Axes, voltage, kinetics linear or not, tolerance.
     device : {"auto", "cpu", "cuda"}
         ``auto`` takes the GPU where there is one and the volume fits, and logs which device that is.
     device_memory : float
@@ -70,7 +98,9 @@ def analyze(
     Raises
     ------
     InputError
-        Parameters out of range.
+        Parameters out of range; kinetics, conductivities or terminals that are missing.
+    ConvergenceError
+        A solver did not reach its tolerance.
     DeviceError
         A device that is not there.
     DeviceMemoryError
@@ -80,15 +110,18 @@ def analyze(
 
     Notes
     -----
-    Peak memory at most 24 bytes per voxel on the host and 16 on the GPU, the phases included;
-    ``summary["run"]`` holds what it was.
+    Peak memory at most 24 bytes per voxel on the host and 16 on the GPU, the phases included, and about
+    110 with tortuosity factors or a simulation; ``summary["run"]`` holds what it was.
     """
     _check(neck_ratio, min_voxels, subvolumes, device_memory)
+    flow = Flow.of(sample, transport, activity, kinetics, simulation or Simulation())
+    sample = flow.prepare(sample)
     configuration = {
         "neck_ratio": neck_ratio,
         "min_voxels": min_voxels,
         "connectivity": connectivity,
         "subvolumes": subvolumes,
+        **flow.configuration(),
     }
     stays = device == sample.device or (device == "auto" and sample.device == "cuda")
     place = sample.device if stays else choose_device(device)
@@ -97,21 +130,25 @@ def analyze(
         try:
             with _cuda.memory.budget(sample.shape, resident=resident, share=device_memory) as gauge:
                 # Nothing looks at the channels, so they need not take memory there.
-                return _analyze(sample.to("cuda", channels=False), configuration, progress, gauge)
+                return _analyze(sample.to("cuda", channels=False), configuration, flow, progress, gauge)
         except DeviceMemoryError as error:
             if device != "auto":
                 raise
             log.warning("device: cpu (%s)", str(error))  # the error itself holds on to GPU memory
-    return _analyze(sample.to("cpu"), configuration, progress)
+    return _analyze(sample.to("cpu"), configuration, flow, progress)
 
 
 def _analyze(
-    sample: Sample, configuration: Mapping[str, Any], progress: Progress | None, gauge: Gauge | None = None
+    sample: Sample,
+    configuration: Mapping[str, Any],
+    flow: Flow,
+    progress: Progress | None,
+    gauge: Gauge | None = None,
 ) -> Result:
     """Take a sample through all steps on the device that it is on."""
     phases, spacing, materials = sample.phases, sample.spacing, sample.materials
     _load_code(sample.device)
-    record = RunRecord(len(STEPS), configuration, progress, gauge)
+    record = RunRecord(len(STEPS) + flow.steps, configuration, progress, gauge)
 
     with record.step("percolation"):
         voxels = percolation.measure(phases, materials, connectivity=configuration["connectivity"])
@@ -142,11 +179,12 @@ def _analyze(
         if gauge is not None:
             gauge.give_back()
         built = graph.build(nodes, contacts, junctions, sample)
+    sample, built, entries = flow.follow(sample, built, regions, record)
     record.finish()
     return Result(
         sample=sample,
         graph=built,
-        summary=summary.summarize(sample, scan, voxels, intervals, built, record),
+        summary=summary.summarize(sample, scan, voxels, intervals, built, record, entries),
         regions=regions,
         junction_map=scan.junction_map,
     )

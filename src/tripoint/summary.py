@@ -7,6 +7,7 @@ not defined (a density without a junction, a diameter without particles) is None
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from tripoint._version import __version__
@@ -35,8 +36,11 @@ def summarize(
     intervals: Representativity,
     graph: Graph,
     record: RunRecord,
+    flow: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Gather every figure of a result in the form of ``summary.json``.
+
+    ``flow`` holds the entries ``transport`` and ``activity`` where these were asked for.
 
     Lengths are those of ``scan``: give it ``with_edges``, or they are worked out a second time.
     """
@@ -61,6 +65,7 @@ def summarize(
             "junctions": len(graph.junctions),
         },
         "representativity": intervals.to_mapping(),
+        **(flow or {}),
         "materials": sample.materials.to_mapping(),
         "run": _run(sample, record),
     }

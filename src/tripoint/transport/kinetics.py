@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from tripoint.errors import InputError
+from tripoint.materials import Materials, Phase
+
+SWITCHES = ("on", "off")
+"""What stands beside the regimes in conf/transport: not kinetics, but whether transport is measured."""
 
 THERMAL_VOLTAGE = 0.025693
 """RT/F at 25 °C, V."""
@@ -101,11 +105,49 @@ class Kinetics:
             raise InputError(message)
         return cls(**mapping)
 
+    @classmethod
+    def of(cls, materials: Materials, changes: Mapping[str, Any] | None = None) -> Kinetics:
+        """Return the kinetics that materials name, with some of its numbers changed.
+
+        Raises
+        ------
+        InputError
+            Materials that name none, and no changes either.
+        """
+        if materials.kinetics is None and not changes:
+            message = (
+                f"the materials '{materials.name}' name no kinetics; choose a regime, transport=NAME with "
+                f"one of {', '.join(regimes())}, or give the materials one, such as kinetics: mixed"
+            )
+            raise InputError(message)
+        named = {} if materials.kinetics is None else cls.load(materials.kinetics).to_mapping()
+        return cls.load({**named, **(changes or {})})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain values, as they stand in a file of ``conf/transport``."""
+        return asdict(self)
+
+    def conductivity(self, phase: Phase, carrier: str) -> float | None:
+        """Return what a phase conducts of a carrier, S/m: as the regime says, else as the phase does."""
+        role = "ion" if carrier == "ion" else "active" if phase.active else "additive"
+        value: float | None = None if carrier == "gas" else getattr(self, role)
+        return phase.conductivity.get(carrier) if value is None else value
+
+    def applied(self, materials: Materials) -> Materials:
+        """Return materials whose phases have the conductivities of this regime, which it is then named by."""
+        phases = []
+        for phase in materials.phases:
+            values = {carrier: self.conductivity(phase, carrier) for carrier in phase.conducts}
+            known = {carrier: value for carrier, value in values.items() if value is not None}
+            phases.append(replace(phase, conductivity=known))
+        return replace(materials, phases=tuple(phases), kinetics=self.to_mapping())
+
 
 def regimes() -> tuple[str, ...]:
     """Names of the regimes that come with tripoint."""
     folder = resources.files("tripoint.conf") / "transport"
-    return tuple(sorted(file.name[:-5] for file in folder.iterdir() if file.name.endswith(".yaml")))
+    names = (file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+    return tuple(sorted(name for name in names if name not in SWITCHES))
 
 
 def _read(source: str | Path) -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""A measured map of activity or state of charge, read onto the grid of a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tripoint import spectro
+from tripoint.errors import InputError
+from tripoint.io import spectra, stack
+from tripoint.io.stored import box_of
+from tripoint.io.units import to_micrometres
+from tripoint.physics import Measured
+from tripoint.sample import Sample, Spacing, check_spacing
+
+
+def read(source: str, sample: Sample, settings: Mapping[str, Any] | None = None, roi: Any = None) -> Measured:
+    """Read a map for a sample, from a file or from one of the sample's own channels.
+
+    Parameters
+    ----------
+    source : str
+        A channel's name, or a file in any format that volumes are read from, such as ``map.tif`` or
+        ``maps.zarr:state_of_charge``.
+    sample : Sample
+    settings : mapping, optional
+        ``channel`` of a file with several; ``affine``, the path of one from the structure to the map, µm;
+        ``spacing`` (z, y, x) of the map with its ``units``, where the file does not state it.
+    roi : three ranges, optional
+        What part of its volume the sample is. The map is cropped alike, or its affine moved.
+
+    Returns
+    -------
+    Measured
+
+    Raises
+    ------
+    InputError
+        No such channel or file, another shape without an affine, a map that does not overlap the sample.
+    """
+    given = dict(settings or {})
+    if source in sample.channels:
+        return Measured(sample.channels[source], source)
+    values, stated = stack.read_map(source, given.get("channel"))
+    affine = given.get("affine")
+    if affine is None:
+        return Measured(
+            spectro.onto_grid(_cropped(values, sample, roi), sample.shape, sample.spacing), source
+        )
+    moved = spectra.read_affine(affine) @ _corner(roi, sample.spacing)
+    size = _spacing(source, given, stated)
+    on_grid = spectro.onto_grid(values, sample.shape, sample.spacing, map_spacing=size, affine=moved)
+    if not np.isfinite(on_grid).any():
+        message = (
+            f"the map {source} does not overlap the sample by its affine; check that {affine} leads from the "
+            "structure to the map, in µm"
+        )
+        raise InputError(message)
+    return Measured(on_grid, source)
+
+
+def _cropped(values: np.ndarray, sample: Sample, roi: Any) -> np.ndarray:
+    """Return the part of a map that belongs to a sample which is a part of its volume itself."""
+    if roi is None or values.shape == sample.shape:
+        return values
+    part = values[box_of(roi, values.shape)]
+    return part if part.shape == sample.shape else values
+
+
+def _corner(roi: Any, spacing: Spacing) -> np.ndarray:
+    """Return the affine from a sample to the volume that it is a part of, µm."""
+    shift = np.eye(4)
+    for axis, bounds in enumerate(roi or ()):
+        start = bounds.start if isinstance(bounds, slice) else None if bounds is None else bounds[0]
+        shift[axis, 3] = (start or 0) * spacing[axis]
+    return shift
+
+
+def _spacing(source: str, given: Mapping[str, Any], stated: Spacing | None) -> Spacing:
+    size, units = given.get("spacing"), given.get("units")
+    if size is None and stated is None:
+        message = f"the map {source} does not state its voxel size; give it as map.spacing=[z,y,x] in µm"
+        raise InputError(message)
+    if size is None:
+        assert stated is not None
+        return stated
+    return check_spacing(size if units is None else to_micrometres(size, str(units)))
