@@ -34,22 +34,14 @@ def measure(  # noqa: PLR0913  # each of them is one word on the command line
     *,
     spacing: Sequence[float] | float | None = None,
     units: str | None = None,
-    transmission: bool = False,
-    within: Sequence[float] | None = None,
-    noise: Any = None,
-    normalisation: spectro.Normalisation | None = None,
-    least_step: float = 0.0,
-    edge: spectro.EdgePosition | None = None,
-    charge: Sequence[float] | None = None,
     references: str | Path | None = None,
     use: Sequence[str] | None = None,
-    nonnegative: bool = True,
-    sum_to_one: bool = False,
     register: Mapping[str, Any] | None = None,
     device: str = "cpu",
     name: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **treatment: Any,
 ) -> dict[str, Any]:
     """Fit an energy stack and write its maps, which appear when they are complete and not before.
 
@@ -67,13 +59,14 @@ def measure(  # noqa: PLR0913  # each of them is one word on the command line
         As :func:`tripoint.io.spectra.read_references` takes them.
     register : mapping, optional
         ``to`` (a volume), ``label``, ``spacing``, ``by`` (a map), ``method``, ``start`` (a file).
-    transmission, within, noise, normalisation, least_step, edge, charge, nonnegative, sum_to_one
-        As in :func:`tripoint.spectro.fit`.
     device : {"cpu", "cuda", "auto"}
     name : str, optional
     overwrite : bool
         Whether an older result may be replaced.
     progress : callable, optional
+    **treatment
+        What is done to the spectra, as by :func:`tripoint.spectro.fit`: ``transmission``, ``within``, ``noise``,
+        ``normalisation``, ``least_step``, ``edge``, ``charge``, ``nonnegative``, ``sum_to_one``.
 
     Returns
     -------
@@ -105,22 +98,14 @@ def measure(  # noqa: PLR0913  # each of them is one word on the command line
         maps = spectro.fit(
             opened,
             listed,
-            transmission=transmission,
-            within=within,
-            normalisation=normalisation,
-            least_step=least_step,
-            edge=edge,
-            charge=charge,
             references=known,
-            nonnegative=nonnegative,
-            sum_to_one=sum_to_one,
-            noise=noise,
             device=place,
             allocate=lambda key, shape: np.lib.format.open_memmap(
                 scratch / f"{key}.npy", mode="w+", dtype=np.float32, shape=shape
             ),
             step=opened.step,
             progress=progress,
+            **treatment,
         )
         about = {"name": name or Path(str(source)).stem, "references": dict(maps.names)}
         ome_zarr.write_maps(folder / "maps.zarr", maps.volumes, voxel, about)

@@ -10,7 +10,8 @@ from tripoint.spectro.edge import EdgePosition
 from tripoint.spectro.maps import Maps, fit
 from tripoint.spectro.normalise import Normalisation
 from tripoint.spectro.references import References
-from tripoint.spectro.registration import Registration, onto_grid, register, resample
+from tripoint.spectro.registration import Registration, register
+from tripoint.spectro.resampling import onto_grid, resample
 from tripoint.spectro.weights import Mixture
 
 __all__ = [

@@ -1,0 +1,145 @@
+"""The rigid or affine transform of most mutual information of structure and map, by SimpleITK."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tripoint.errors import InputError
+from tripoint.sample import Spacing
+from tripoint.spectro.resampling import averaged, to_indices
+from tripoint.spectro.volumes import filled, reduced
+
+MOST = 1 << 18  # voxels that the transform is optimised on
+SAMPLED = 0.2  # share of these that each evaluation looks at, at equal distances
+
+
+def optimised(
+    map_: np.ndarray, map_voxel: Spacing, fixed: np.ndarray, voxel: Spacing, initial: np.ndarray, method: str
+) -> tuple[np.ndarray, float, list[str]]:
+    """Return the affine of most mutual information near an initial one.
+
+    Parameters
+    ----------
+    map_, fixed : (z, y, x) float32
+        The map, NaN where it was not measured, and the structure.
+    map_voxel, voxel : (z, y, x)
+        Their voxel sizes, µm.
+    initial : (4, 4) float64
+        From the structure to the map, µm.
+    method : {"rigid", "affine"}
+
+    Returns
+    -------
+    affine, information, warnings
+        Mutual information in nats; the initial affine, with a warning, where nothing better was found.
+
+    Raises
+    ------
+    InputError
+        SimpleITK is not installed, or the structure has one value everywhere.
+    """
+    sitk = _simpleitk()
+    coarse, size = reduced(fixed, voxel, MOST)
+    flat = coarse.shape[0] == 1
+    matrix, _ = to_indices(initial, size, map_voxel)
+    value, share, factors = averaged(map_, matrix)
+    value = value / np.maximum(share, 1e-6)
+    map_size = [s * f for s, f in zip(map_voxel, factors, strict=True)]
+    there = share >= 0.5
+    value = np.where(there, value, value[there].mean())
+    still = _image(sitk, filled(coarse, "structure"), size)
+    mask = _image(sitk, there.astype(np.uint8), map_size)
+    moving = _image(sitk, value.astype(np.float32), map_size)
+    middle = [n * s / 2 for n, s in zip(coarse.shape, size, strict=True)][::-1]
+    transform = _transform(sitk, method, middle[:2] if flat else middle)
+
+    search = sitk.ImageRegistrationMethod()
+    search.SetMetricAsMattesMutualInformation(32)
+    search.SetMetricMovingMask(mask)
+    search.SetMetricSamplingStrategy(search.REGULAR)
+    search.SetMetricSamplingPercentage(SAMPLED, seed=1)  # they are jittered
+    search.SetInterpolator(sitk.sitkLinear)
+    search.SetNumberOfThreads(1)  # sums in one order: two runs agree to rounding
+    search.SetMovingInitialTransform(_fixed_transform(sitk, initial, flat))
+    search.SetInitialTransform(transform, inPlace=True)
+    at_first = -search.MetricEvaluate(still, moving)
+    search.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=max(size),  # µm, as scaled below
+        minStep=2e-3 * max(size),
+        numberOfIterations=100,
+        gradientMagnitudeTolerance=1e-9,
+    )
+    search.SetOptimizerScalesFromPhysicalShift()
+    levels = [f for f in (4, 2, 1) if min(n for n in coarse.shape if n > 1) >= 16 * f] or [1]
+    search.SetShrinkFactorsPerLevel(levels)
+    search.SetSmoothingSigmasPerLevel([f / 2 * max(size) if f > 1 else 0.0 for f in levels])
+    search.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+    try:
+        search.Execute(still, moving)
+        found = search.GetMetricValue()
+    except RuntimeError as error:  # the volumes lost each other
+        return (
+            initial,
+            at_first,
+            [f"the {method} search failed ({str(error).splitlines()[-1]}); the shift is kept"],
+        )
+    if -found <= at_first:
+        return initial, at_first, [f"the {method} search found nothing better than the shift, which is kept"]
+    return initial @ _matrix_of(transform, flat), -found, []
+
+
+def _simpleitk() -> Any:
+    try:
+        import SimpleITK
+    except ImportError as error:
+        message = (
+            "a rigid or affine registration needs SimpleITK; install it with "
+            "pip install 'tripoint[register]', or choose the registration 'shift'"
+        )
+        raise InputError(message) from error
+    return SimpleITK
+
+
+def _image(sitk: Any, volume: np.ndarray, voxel: Sequence[float]) -> Any:
+    """Return an image whose corner is the origin; a single slice becomes two-dimensional."""
+    flat = volume.shape[0] == 1
+    image = sitk.GetImageFromArray(volume[0] if flat else volume)
+    size = list(voxel)[::-1][: image.GetDimension()]
+    image.SetSpacing(size)
+    image.SetOrigin([s / 2 for s in size])
+    return image
+
+
+def _transform(sitk: Any, method: str, middle: Sequence[float]) -> Any:
+    """Return the identity of a kind of transform, about the middle of the structure."""
+    dimensions = len(middle)
+    if method == "affine":
+        transform = sitk.AffineTransform(dimensions)
+    else:
+        transform = sitk.Euler2DTransform() if dimensions == 2 else sitk.Euler3DTransform()
+    transform.SetCenter(list(middle))
+    return transform
+
+
+def _fixed_transform(sitk: Any, affine: np.ndarray, flat: bool) -> Any:
+    """Return an affine (z, y, x) as SimpleITK's, whose axes are x, y, z."""
+    axes = [2, 1] if flat else [2, 1, 0]
+    transform = sitk.AffineTransform(len(axes))
+    transform.SetMatrix(affine[np.ix_(axes, axes)].ravel().tolist())
+    transform.SetTranslation(affine[axes, 3].tolist())
+    return transform
+
+
+def _matrix_of(transform: Any, flat: bool) -> np.ndarray:
+    """Return a transform of SimpleITK's as an affine (z, y, x)."""
+    axes = [2, 1] if flat else [2, 1, 0]
+    n = len(axes)
+    matrix = np.array(transform.GetMatrix()).reshape(n, n)
+    centre = np.array(transform.GetCenter())
+    affine = np.eye(4)
+    affine[np.ix_(axes, axes)] = matrix
+    affine[axes, 3] = centre + np.array(transform.GetTranslation()) - matrix @ centre
+    return affine
