@@ -65,7 +65,7 @@ def measure(  # noqa: PLR0913  # each of them is one word on the command line
         Whether an older result may be replaced.
     progress : callable, optional
     **treatment
-        What is done to the spectra, as by :func:`tripoint.spectro.fit`: ``transmission``, ``within``, ``noise``,
+        What :func:`tripoint.spectro.fit` does to the spectra: ``transmission``, ``within``, ``noise``,
         ``normalisation``, ``least_step``, ``edge``, ``charge``, ``nonnegative``, ``sum_to_one``.
 
     Returns
