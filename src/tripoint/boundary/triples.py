@@ -94,10 +94,8 @@ def count_junctions(
         As for :func:`junctions`; of the block and one voxel after it where the volume goes on, regions
         numbered as in the volume. A length depends on the line on both sides, out to eight edges and more, so
         list the edges of a block with a halo of that width and give all three with it.
-    within : ((z0, z1), (y0, y1), (x0, x1)), optional
-        The block within ``regions``, without that halo, in voxels of the array; all by default.
-    origin : (z, y, x)
-        Where the first voxel of the array lies in the volume.
+    within, origin
+        The block, as for :func:`tripoint.boundary.count_contacts`.
 
     Returns
     -------

@@ -94,16 +94,10 @@ def network(
 
     Parameters
     ----------
-    nodes : DataFrame
-        ``node, label, volume, centroid_*, inscribed_radius, touches_*``; pandas, or cuDF as the contacts.
-    contacts : DataFrame
-        ``source, target, area, centroid_*`` and, where there are any, ``neck_radius, bridge_<carrier>``.
+    nodes, contacts, shape, spacing
+        As for `percolation.paths`; bridges are counted where its ``bridge_<carrier>`` is there.
     materials : Materials
         Conductivities per phase and carrier, S/m; 1 where no phase of the network has one.
-    shape : (z, y, x)
-        Voxels of the volume.
-    spacing : (z, y, x)
-        Voxel size, µm.
 
     Returns
     -------

@@ -295,44 +295,19 @@ def _like(a: ndarray, dtype: Any, order: str, shape: Any) -> tuple[Any, Any, str
     return a.shape if shape is None else shape, dtype or a.dtype, order
 
 
-def empty_like(
-    prototype: ndarray,
-    dtype: Any = None,
-    order: str = "K",
-    subok: Any = None,
-    shape: Any = None,
-) -> ndarray:
+def empty_like(prototype, dtype=None, order="K", subok=None, shape=None) -> ndarray:
     return empty(*_like(prototype, dtype, order, shape))
 
 
-def zeros_like(
-    a: ndarray,
-    dtype: Any = None,
-    order: str = "K",
-    subok: Any = None,
-    shape: Any = None,
-) -> ndarray:
+def zeros_like(a, dtype=None, order="K", subok=None, shape=None) -> ndarray:
     return zeros(*_like(a, dtype, order, shape))
 
 
-def ones_like(
-    a: ndarray,
-    dtype: Any = None,
-    order: str = "K",
-    subok: Any = None,
-    shape: Any = None,
-) -> ndarray:
+def ones_like(a, dtype=None, order="K", subok=None, shape=None) -> ndarray:
     return ones(*_like(a, dtype, order, shape))
 
 
-def full_like(
-    a: ndarray,
-    fill_value: Any,
-    dtype: Any = None,
-    order: str = "K",
-    subok: Any = None,
-    shape: Any = None,
-) -> ndarray:
+def full_like(a, fill_value, dtype=None, order="K", subok=None, shape=None) -> ndarray:
     shape, dtype, order = _like(a, dtype, order, shape)
     return full(shape, fill_value, dtype, order)
 
