@@ -8,28 +8,22 @@ what the first start of a fresh installation pays for compilation.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
 import tripoint
+from measuring import argument_parser, first_starts, machine, write
 from tripoint import Sample, synth
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser = argument_parser(__doc__)
     parser.add_argument("--no-peer", action="store_true", help="leave out snow2, which takes minutes")
     arguments = parser.parse_args()
-    results: dict = {"machine": {"cores": os.cpu_count(), "python": platform.python_version()}}
+    results: dict = {"machine": machine()}
     results["first_start"] = first_start()
     print(f"first start: {results['first_start']}")
     for name, sample in cases():
@@ -51,8 +45,7 @@ def main() -> None:
             entry["ratio"] = round(entry["snow2_active_phase_seconds"] / seconds, 1)
         results[name] = entry
         print(name, json.dumps(entry))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "analysis_cpu.json").write_text(json.dumps(results, indent=2) + "\n")
+    write(results, arguments.output, "analysis_cpu.json")
 
 
 def cases():  # type: ignore[no-untyped-def]
@@ -85,15 +78,7 @@ def first_start() -> dict[str, float]:
         "tripoint.analyze(tripoint.Sample(p, 1, 'solid_state_cathode'), device='cpu');"
         "print(time.perf_counter() - t)"
     )
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-        seconds = []
-        for _ in range(2):
-            done = subprocess.run(
-                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-            )
-            seconds.append(round(float(done.stdout.split()[-1]), 2))
-    return {"compiling_seconds": seconds[0], "cached_seconds": seconds[1]}
+    return dict(zip(("compiling_seconds", "cached_seconds"), first_starts(code), strict=True))
 
 
 if __name__ == "__main__":

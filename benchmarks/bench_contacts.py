@@ -8,11 +8,7 @@ PoreSpy runs on the active phase alone, the one it could separate itself; cc3d o
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +18,7 @@ import cc3d
 import numpy as np
 import psutil
 
+from measuring import argument_parser, machine, watched, write
 from tripoint import boundary, distance, particles, synth
 from tripoint.materials import Materials
 
@@ -29,11 +26,10 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser = argument_parser(__doc__)
     parser.add_argument("--no-peer", action="store_true", help="leave out PoreSpy, which takes a minute")
     arguments = parser.parse_args()
-    results: dict[str, Any] = {"machine": {"cores": os.cpu_count(), "python": platform.python_version()}}
+    results: dict[str, Any] = {"machine": machine()}
     warm_up()
     for name, phases, labels, triples in cases():
         distances = distance.transform(phases)
@@ -44,8 +40,7 @@ def main() -> None:
             results[name]["regions_to_network_seconds"] = round(peer, 2)
             results[name]["regions_to_network_ratio"] = round(peer / results[name]["seconds"]["all"], 1)
         print(name, json.dumps(results[name]))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "contacts_cpu.json").write_text(json.dumps(results, indent=2) + "\n")
+    write(results, arguments.output, "contacts_cpu.json")
 
 
 def cases() -> Iterator[tuple[str, np.ndarray, list[int] | None, tuple[tuple[int, int, int], ...]]]:
@@ -125,19 +120,8 @@ def least(call: Callable[[], Any], budget: float = 4.0) -> float:
 
 def peak(call: Callable[[], Any]) -> int:
     """Most resident memory during a call beyond what was there before it."""
-    process, done, seen = psutil.Process(), threading.Event(), [0]
-    before = process.memory_info().rss
-
-    def watch() -> None:
-        while not done.wait(0.002):
-            seen[0] = max(seen[0], process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    call()
-    done.set()
-    watcher.join()
-    return max(0, seen[0] - before)
+    process = psutil.Process()
+    return watched(call, lambda: process.memory_info().rss)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
-import re
 import sys
 import time
 from pathlib import Path
@@ -19,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench_percolation import lattice, run
+from measuring import argument_parser, machine, peak, reset_peak, write
 from tripoint import boundary, distance, particles
 from tripoint.materials import Materials, Phase
 from tripoint.transport import network, tortuosity
@@ -32,12 +30,11 @@ ONE = (1.0, 1.0, 1.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser = argument_parser(__doc__)
     parser.add_argument("--no-voxels", action="store_true", help="leave out the voxel solutions")
     parser.add_argument("--real", action="store_true", help="the real cathode as well")
     arguments = parser.parse_args()
-    results: dict = {"machine": {"cores": os.cpu_count(), "python": platform.python_version()}}
+    results: dict = {"machine": machine()}
     for count in (10_000, 100_000, 1_000_000):
         for contrast in (1.0, 1e6):
             name = f"regions_{count}_contrast_{contrast:g}"
@@ -49,8 +46,7 @@ def main() -> None:
         if arguments.real and DATA.is_dir():
             results["nmc_cathode"] = real()
             print("nmc_cathode", json.dumps(results["nmc_cathode"]))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "network_cpu.json").write_text(json.dumps(results, indent=2) + "\n")
+    write(results, arguments.output, "network_cpu.json")
 
 
 def speed(count: int, contrast: float) -> dict:
@@ -166,23 +162,6 @@ def compare(phases, tables, conductors, axis: str) -> float | None:  # type: ign
         return None
     voxels = tortuosity(phases, values, axis)
     return round(figures.effective_conductivity / voxels.effective_conductivity, 3)
-
-
-def reset_peak() -> int:
-    """Start the process's high-water mark anew and return the memory in use, 0 where that cannot be told."""
-    if not Path("/proc/self/clear_refs").exists():
-        return 0  # only Linux can
-    Path("/proc/self/clear_refs").write_text("5")
-    return status("VmRSS")
-
-
-def peak() -> int:
-    return status("VmHWM")
-
-
-def status(key: str) -> int:
-    found = re.search(key + r":\s+(\d+)", Path("/proc/self/status").read_text())
-    return 1024 * int(found[1]) if found else 0
 
 
 if __name__ == "__main__":

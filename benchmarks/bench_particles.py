@@ -8,14 +8,8 @@ packings of known truth.  Seconds are the least of several; compare the ratios, 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,20 +18,21 @@ from sklearn.metrics import adjusted_rand_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import packings
+from measuring import argument_parser, first_starts, least, machine, reset_peak, write
+from measuring import peak as highest
 from tripoint import distance, particles
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser = argument_parser(__doc__)
     parser.add_argument("--no-peer", action="store_true", help="leave out porespy and scikit-image")
     parser.add_argument("--quick", action="store_true", help="packings alone, not the real volumes")
     arguments = parser.parse_args()
     peer = not arguments.no_peer
     results: dict = {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": machine(),
         "first_start_seconds": first_start(),
         "quality": {
             # the rim of 3/4 voxel and the hardest overlap were chosen on these
@@ -50,8 +45,7 @@ def main() -> None:
     for name, phases, labels in volumes(arguments.quick):
         results[name] = speed(phases, labels, peer=peer) | {"peak_bytes_per_voxel": peak(phases, labels)}
         print(name, json.dumps(results[name]), flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "particles_cpu.json").write_text(json.dumps(results, indent=2) + "\n")
+    write(results, arguments.output, "particles_cpu.json")
 
 
 def quality(cases: list[packings.Packing], peer: bool) -> dict:
@@ -131,19 +125,9 @@ def number(regions: np.ndarray) -> int:
     return int((np.bincount(regions)[1:] >= 100).sum())
 
 
-def least(action: Callable, repeats: int) -> tuple:
-    """Return the least seconds of several runs, and the last result."""
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        result = action()
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds), result
-
-
 def peak(phases: np.ndarray, labels: list[int] | None) -> dict:
     """Return the rise of resident memory over the phases, with and without a distance at hand."""
-    if not Path("/proc/self/clear_refs").exists():
+    if not reset_peak():
         return {}
     particles.separate(phases[:8], labels=labels)
     measured = {"separate": _rise(lambda: particles.separate(phases, labels=labels), phases.size)}
@@ -157,17 +141,9 @@ def peak(phases: np.ndarray, labels: list[int] | None) -> dict:
 
 
 def _rise(action: Callable, voxels: int) -> float:
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is resident now
-    before = _status("VmRSS")
+    before = reset_peak()
     action()
-    return round((_status("VmHWM") - before) / voxels, 2)
-
-
-def _status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return round((highest() - before) / voxels, 2)
 
 
 def first_start() -> dict:
@@ -177,13 +153,7 @@ def first_start() -> dict:
         "v = np.random.default_rng(0).integers(0, 2, (8, 8, 8)).astype('uint8'); d = distance.transform(v);"
         "particles.describe(particles.separate(v, distance=d), v, 1, d); print(time.perf_counter() - t)"
     )
-    with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
-        runs = [
-            subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
-            for _ in range(2)
-        ]
-    seconds = dict(zip(("fresh", "cached"), [round(float(run.stdout), 2) for run in runs], strict=True))
+    seconds = dict(zip(("fresh", "cached"), first_starts(code), strict=True))
     print("first start", seconds, flush=True)
     return seconds
 

@@ -8,12 +8,9 @@ the least of several; the stack lies in a memory map, so that what is measured i
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
+from measuring import argument_parser, least, machine, status, watched, write
 from tripoint import spectro
 from tripoint.io import spectra
 
@@ -28,21 +26,17 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser = argument_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="the small stack alone")
     arguments = parser.parse_args()
-    results: dict[str, Any] = {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]}
-    }
+    results: dict[str, Any] = {"machine": {**machine(), "load": os.getloadavg()[0]}}
     with tempfile.TemporaryDirectory() as folder:
         for name, shape in [("32", (32, 32, 32))] + ([] if arguments.quick else [("96", (96, 96, 96))]):
             results[name] = fits(shape, Path(folder))
             print(name, json.dumps(results[name], indent=1), flush=True)
     results["aggregate"] = aggregation(96 if arguments.quick else 256)
     print("aggregate", results["aggregate"])
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "spectro_cpu.json").write_text(json.dumps(results, indent=2) + "\n")
+    write(results, arguments.output, "spectro_cpu.json")
 
 
 def fits(shape: tuple[int, ...], folder: Path) -> dict[str, Any]:
@@ -112,42 +106,11 @@ def library() -> spectro.References:
     return spectro.References(tuple(names), energies, np.stack(columns, axis=1))
 
 
-def least(action: Callable, repeats: int) -> tuple[float, Any]:
-    """Return the least seconds of several runs, and the last result."""
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        result = action()
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds), result
-
-
 def peak(action: Callable) -> int:
     """Return by how much anonymous memory rose at most; a memory map's pages can be given back."""
-    if not Path("/proc/self/clear_refs").exists():
+    if not Path("/proc/self/status").exists():
         return 0
-    import threading
-
-    highest, stop = [_anonymous()], threading.Event()
-    before = highest[0]
-
-    def watch() -> None:
-        while not stop.wait(0.002):
-            highest.append(max(highest.pop(), _anonymous()))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    action()
-    stop.set()
-    thread.join()
-    return highest[0] - before
-
-
-def _anonymous() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return watched(action, lambda: status("RssAnon"))
 
 
 if __name__ == "__main__":
