@@ -76,7 +76,7 @@ def analyze(config: Any) -> None:
             progress=progress,
         )
         if activity not in (None, "simulate"):
-            activity = measured.read(activity, sample, settings["map"], settings["roi"])
+            activity = measured.read(activity, sample, settings["map"], roi=settings["roi"], volume=source)
         result = pipeline.analyze(
             sample,
             activity=activity,

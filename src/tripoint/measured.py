@@ -10,14 +10,22 @@ import numpy as np
 from tripoint import spectro
 from tripoint.errors import InputError
 from tripoint.io import spectra, stack
+from tripoint.io.formats import split_inside
 from tripoint.io.stored import box_of
 from tripoint.io.units import to_micrometres
 from tripoint.physics import Measured
 from tripoint.sample import Sample, Spacing, check_spacing
 
 
-def read(source: str, sample: Sample, settings: Mapping[str, Any] | None = None, roi: Any = None) -> Measured:
-    """Read a map for a sample, from a file or from one of the sample's own channels.
+def read(
+    source: str,
+    sample: Sample,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    roi: Any = None,
+    volume: str | None = None,
+) -> Measured:
+    """Read a map for a sample, from a file or from a channel beside the sample's volume.
 
     Parameters
     ----------
@@ -28,6 +36,8 @@ def read(source: str, sample: Sample, settings: Mapping[str, Any] | None = None,
     settings : mapping, optional
         ``channel`` of a file with several; ``affine``, the path of one from the structure to the map, µm;
         ``spacing`` (z, y, x) of the map with its ``units``, where the file does not state it.
+    volume : str, optional
+        Where the sample was read from; a Zarr there may hold the channel.
     roi : three ranges, optional
         What part of its volume the sample is. The map is cropped alike, or its affine moved.
 
@@ -43,7 +53,7 @@ def read(source: str, sample: Sample, settings: Mapping[str, Any] | None = None,
     given = dict(settings or {})
     if source in sample.channels:
         return Measured(sample.channels[source], source)
-    values, stated = stack.read_map(source, given.get("channel"))
+    values, stated = stack.read_map(_beside(volume, source) or source, given.get("channel"))
     affine = given.get("affine")
     if affine is None:
         return Measured(
@@ -52,13 +62,22 @@ def read(source: str, sample: Sample, settings: Mapping[str, Any] | None = None,
     moved = spectra.read_affine(affine) @ _corner(roi, sample.spacing)
     size = _spacing(source, given, stated)
     on_grid = spectro.onto_grid(values, sample.shape, sample.spacing, map_spacing=size, affine=moved)
-    if not np.isfinite(on_grid).any():
-        message = (
-            f"the map {source} does not overlap the sample by its affine; check that {affine} leads from the "
-            "structure to the map, in µm"
-        )
-        raise InputError(message)
     return Measured(on_grid, source)
+
+
+def _beside(volume: str | None, channel: str) -> str | None:
+    """Return where the Zarr of a volume holds a channel of this name; None where it does not."""
+    if volume is None:
+        return None
+    file, _ = split_inside(volume)
+    return next(
+        (
+            f"{z}:channels/{channel}"
+            for z in (file, file / "volume.zarr")
+            if "/" not in channel and (z / "channels" / channel).is_dir()
+        ),
+        None,
+    )
 
 
 def _cropped(values: np.ndarray, sample: Sample, roi: Any) -> np.ndarray:

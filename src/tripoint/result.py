@@ -129,7 +129,7 @@ class Result:
     def _writers(self) -> dict[str, Callable[[Path], object]]:
         """Return what writes each file of the folder, summary.json last: it marks a complete result."""
         from tripoint import report
-        from tripoint.io import graphml, ome_zarr, tables
+        from tripoint.io import graphml, ome_zarr, points, tables
         from tripoint.report import palette
 
         graph = self.graph.to("cpu")
@@ -138,12 +138,18 @@ class Result:
         states = enumerate(("dead", "unknown", "active"), start=1)
         # Viewers show the junctions in the report's colours.
         colours = {"junctions": {value: _rgba(palette.JUNCTION[state]) for value, state in states}}
+        network = self.summary.get("transport", {}).get("network")
         return {
             "volume.zarr": lambda path: ome_zarr.write(path, self.sample, labels, colours=colours),
             "nodes.parquet": lambda path: tables.write(path, graph.nodes, graph.metadata),
             "contacts.parquet": lambda path: tables.write(path, graph.contacts),
             "junctions.parquet": lambda path: tables.write(path, graph.junctions),
             "graph.graphml": lambda path: graphml.write(path, graph.nodes, graph.contacts),
+            **(
+                {"critical_contacts.csv": lambda path: points.write_critical_contacts(path, network)}
+                if network
+                else {}
+            ),
             "report.html": lambda path: report.write(self, path),
             "summary.json": lambda path: _write_summary(path, self.summary),
         }

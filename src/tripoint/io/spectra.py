@@ -118,7 +118,7 @@ def _lines(file: Path) -> list[str]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        message = f"{file} is not text; expected columns of numbers, with energies first"
+        message = f"{file} is not text; expected lines of numbers"
         raise InputError(message) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 

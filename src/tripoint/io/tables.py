@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 # First match wins; a column that matches none has the unit "1".
 _UNITS = (
     (r"centroid_[zyx]|[zyx]", "µm"),
-    (r"bbox_.*|voxels", "voxel"),
+    (r"bbox_.*|voxels|.*_missing", "voxel"),
     (r"volume", "µm³"),
     (r"area|area_.*|surface_area|cut_area|active_area", "µm²"),
     (r".*_diameter|axis_.*_length|.*_radius|bottleneck_radius_.*", "µm"),
     (r"depth_.*|path_length_.*|length|junction_length|active_length|active_junction_length", "µm"),
     # With the default conductivity of 1; MΩ where conductivities are given in S/m.
     (r"(path_)?resistance(_.*)?", "1/µm"),
+    (r"reaction_current", "µA"),
     (r"(current|dissipation)_share_.*|current_rank_.*", "1"),
     (r"conductance|network_conductance_.*|current_.*", "µm"),  # µS; µA for 1 V
 )
