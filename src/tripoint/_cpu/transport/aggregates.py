@@ -2,15 +2,15 @@
 
 Prolongation is piecewise constant, so the conductance between two aggregates is the sum of those between
 their members.  Voxels are joined in blocks of 2x2x2, but only where they are strongly connected there: two
-particles apart, or carbon in an electrolyte, stay apart.  From then on rows are joined in pairs, twice per
-level, each with the one to which it is bound most strongly, where the pair is good:
-its conductance is at least a share of the harmonic mean of what holds either of them (Notay's criterion).
-A weakly bound part therefore waits until the levels are so coarse that it is bound by nothing stronger.
+particles apart, or carbon in an electrolyte, stay apart.  From then on a row is joined with all that are
+strongly connected to it, and what lies between such aggregates goes to the one it is bound to most
+strongly: levels shrink four- to sixfold, so that a cycle that visits each twice costs little more than
+the first.  Connections are judged relative to all that holds both ends: a weakly bound part
+therefore waits until the levels are so coarse that it is bound by nothing stronger.
 
 References
 ----------
-Notay, *Electronic Transactions on Numerical Analysis* 37 (2010) 123-146; Napov & Notay, *SIAM Journal on
-Scientific Computing* 34 (2012) A1079-A1109.
+Vaněk, Mandel & Brezina, *Computing* 56 (1996) 179-196.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from typing import NamedTuple
 import numpy as np
 
 from tripoint._cpu.compiled import compiled
+from tripoint._cpu.percolation import _find, _unite
 
 STRONG = 0.1
-"""Conductance, relative to the geometric mean of two voxels' sums, from which they are joined; 1/6 inside."""
+"""Conductance, relative to the geometric mean of two sums, from which voxels and rows are joined; 1/6 between
+voxels inside a phase."""
 
-GOOD = 0.1, 0.2
-"""Conductance of a pair, relative to the harmonic mean of its sums, from which it may be made: of rows, and
-of pairs. Chosen on a real cathode; a third round of pairs makes a level cheaper and much worse."""
-
-HELD = 0.4
-"""Share of a single row's sum from which it joins a pair that is made already."""
+HELD = 0.5
+"""Share of a single row's sum above which it is joined to what holds it, such as the many bits around one good
+conductor; at half or more no row is held by two."""
 
 
 class Rows(NamedTuple):
@@ -62,23 +61,14 @@ def coarsen_voxels(faces, shape, inverse, ends, values):
 
 
 def coarsen_rows(rows, ease=1.0):
-    """Return the aggregate of every row and their matrix, after two rounds of pairs."""
-    whole = None
-    for good in GOOD:
-        pairs = np.empty(rows.terminal.size, np.int32)
-        n = _pair_rows(rows.ptr, rows.col, rows.val, rows.inverse, ease * good, HELD, pairs)
-        ptr, col, val, terminal = _sum_rows(rows.ptr, rows.col, rows.val, rows.terminal, pairs, n)
-        rows = Rows(ptr, col, val, terminal, _invert_rows(ptr, val, terminal))
-        whole = pairs if whole is None else pairs[whole]
-    return whole, rows
-
-
-@compiled()
-def _find(parent, i):
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
+    """Return the aggregate of every row and their matrix; ``ease`` lowers the bar for what is strong."""
+    gathered = np.full(rows.terminal.size, -1, np.int32)
+    matrix = rows.ptr, rows.col, rows.val, rows.inverse
+    n = _gather_rows(*matrix, ease * STRONG, HELD, gathered)
+    owner = gathered.copy()
+    n = _attach_rows(*matrix, ease * STRONG, HELD, gathered, n, owner)
+    ptr, col, val, terminal = _sum_rows(rows.ptr, rows.col, rows.val, rows.terminal, owner, n)
+    return owner, Rows(ptr, col, val, terminal, _invert_rows(ptr, val, terminal))
 
 
 @compiled()
@@ -105,8 +95,7 @@ def _join_voxels(faces, plane, row, shape, inverse, strong, aggregates):
                         i, j = where[c], where[other]
                         a = faces[axis, i]
                         if a > 0 and a * a * inverse[i] * inverse[j] >= strong * strong:
-                            u, v = _find(parent, c), _find(parent, other)
-                            parent[max(u, v)] = min(u, v)
+                            _unite(parent, c, other)
                 for c in range(8):
                     if parent[c] < 0:
                         continue
@@ -169,36 +158,51 @@ def _sum_voxels(faces, plane, row, shape, aggregates, ptr, col, val, writing):
 
 
 @compiled()
-def _pair_rows(ptr, col, val, inverse, good, held, pairs):
-    n = ptr.size - 1
+def _bond(conductance, mine, other, strong, held):
+    """Return how strongly two rows are connected, 0 where not strongly; ``mine`` and ``other`` are 1 / sum."""
+    squared = conductance * conductance * mine * other
+    share = conductance * max(mine, other)
+    return squared if squared >= strong * strong or share > held else 0.0
+
+
+@compiled()
+def _gather_rows(ptr, col, val, inverse, strong, held, owner):
+    """Join each row whose strong neighbours are all free with them; return the number of aggregates."""
     found = 0
-    pairs[:] = -1
-    for i in range(n):
-        if pairs[i] >= 0:
+    for i in range(ptr.size - 1):
+        if owner[i] >= 0:
             continue
-        best, with_whom = good, -1
+        free, bound = True, False
+        for at in range(ptr[i], ptr[i + 1]):
+            if _bond(val[at], inverse[i], inverse[col[at]], strong, held) > 0:
+                bound = True
+                free = free and owner[col[at]] < 0
+        if not (free and bound):
+            continue
+        owner[i] = found
+        for at in range(ptr[i], ptr[i + 1]):
+            if _bond(val[at], inverse[i], inverse[col[at]], strong, held) > 0:
+                owner[col[at]] = found
+        found += 1
+    return found
+
+
+@compiled()
+def _attach_rows(ptr, col, val, inverse, strong, held, gathered, found, owner):
+    """Join what is left to the aggregate it is bound to most strongly; what is bound to none stays single."""
+    for i in range(ptr.size - 1):
+        if gathered[i] >= 0:
+            continue
+        best, whose = 0.0, -1
         for at in range(ptr[i], ptr[i + 1]):
             j = col[at]
-            quality = 0.5 * val[at] * (inverse[i] + inverse[j])
-            if pairs[j] < 0 and (quality > best or (quality == best and j < with_whom)):
-                best, with_whom = quality, j
-        if with_whom >= 0:
-            pairs[i] = pairs[with_whom] = found
+            bond = _bond(val[at], inverse[i], inverse[j], strong, held)
+            if gathered[j] >= 0 and bond > best:
+                best, whose = bond, gathered[j]
+        if whose < 0:
+            whose = found
             found += 1
-    for i in range(n):
-        if pairs[i] >= 0:
-            continue
-        # What is left alone holds on to what holds it, such as the many bits around one good conductor.
-        best, with_whom = held, -1
-        for at in range(ptr[i], ptr[i + 1]):
-            share = val[at] * inverse[i]
-            if pairs[col[at]] >= 0 and share > best:
-                best, with_whom = share, col[at]
-        if with_whom >= 0:
-            pairs[i] = pairs[with_whom]
-        else:
-            pairs[i] = found
-            found += 1
+        owner[i] = whose
     return found
 
 
