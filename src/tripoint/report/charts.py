@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -16,12 +17,13 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 14, 44
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear or logarithmic axis over a range of data."""
+    """A linear or logarithmic axis over a range of data, with the share ``before`` of it left free."""
 
     low: float
     high: float
     label: str
     log: bool = False
+    before: float = 0.0
     ticks: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -34,8 +36,10 @@ class Axis:
         """Return positions from 0 to 1."""
         values = np.asarray(values, np.float64)
         if self.log:
-            return (np.log(values) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
-        return (values - self.low) / (self.high - self.low)
+            place = (np.log(values) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        else:
+            place = (values - self.low) / (self.high - self.low)
+        return self.before + (1 - self.before) * place
 
 
 def axis_for(values: np.ndarray, label: str, *, from_zero: bool = False) -> Axis:
@@ -69,8 +73,7 @@ def histogram(
     title : str
     bins : int
     """
-    bins = int(min(bins, max(6, 2 * math.ceil(len(all_values) ** 0.4))))
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.linspace(0, 1, _bins(len(all_values), bins) + 1)
     share = []
     for chosen in (np.ones(len(all_values), bool), interior):
         heights, _ = np.histogram(
@@ -84,19 +87,61 @@ def histogram(
     return frame.svg()
 
 
+def histogram_beside(
+    values: np.ndarray, apart: Sequence[tuple[str, int]], axis: Axis, apart_label: str, title: str
+) -> Markup:
+    """Draw the shares of values per bin, and those that are none of them as a stacked column before the axis.
+
+    Parameters
+    ----------
+    values : (n,) float
+        Those beyond the axis are drawn in its first or last bin.
+    apart : sequence of (str, int)
+        Colour and number of each kind that stands apart; shares are of them and the values together.
+    axis : Axis
+        With room ``before``.
+    apart_label : str
+        What stands below the column.
+    title : str
+    """
+    total = max(1, len(values) + sum(n for _, n in apart))
+    edges = np.linspace(axis.before, 1, _bins(len(values), 32) + 1)
+    heights, _ = np.histogram(np.clip(axis(values), axis.before, 1), edges)
+    column = sum(n for _, n in apart)
+    highest = max([*heights.tolist(), column, 1])
+    frame = _Frame(axis, Axis(0.0, 108 * highest / total, "share of particles, %"), 420, 250, title)
+    frame.steps(edges, 100 * heights / total, "bars")
+    if apart:
+        frame.stack(
+            0.25 * axis.before, 0.7 * axis.before, [(c, 100 * n / total) for c, n in apart], apart_label
+        )
+    return frame.svg()
+
+
 def scatter(
-    groups: Sequence[tuple[str, np.ndarray, np.ndarray]], across: Axis, up: Axis, title: str
+    groups: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    across: Axis,
+    up: Axis,
+    title: str,
+    *,
+    quartiles: bool = False,
 ) -> Markup:
     """Draw points of some groups (colour, x, y), at most 2500 of each, and the median along x of each.
 
-    The points left out are every n-th, the median is of all of them.
+    The points left out are every n-th, the median is of all of them, and with ``quartiles`` so is the band
+    from the lower to the upper one. Points beyond the axes are drawn at their ends.
     """
     frame = _Frame(across, up, 420, 250, title)
-    for colour, x, y in groups:
+    places = [(colour, np.clip(across(x), 0, 1), np.clip(up(y), 0, 1)) for colour, x, y in groups]
+    for colour, x, y in places if quartiles else ():
+        middle, (low, high) = _running(x, y, (0.25, 0.75))
+        frame.band(middle, low, high, colour)
+    for colour, x, y in places:
         step = max(1, math.ceil(len(x) / 2500))
-        frame.points(across(x[::step]), up(y[::step]), colour)
-    for colour, x, y in groups:
-        frame.line(*_running_median(across(x), up(y)), colour)
+        frame.points(x[::step], y[::step], colour)
+    for colour, x, y in places:
+        middle, (median,) = _running(x, y, (0.5,))
+        frame.line(middle, median, colour)
     return frame.svg()
 
 
@@ -113,6 +158,26 @@ class _Frame:
         x = self._x(np.repeat(edges, 2))
         y = self._y(self._up(np.concatenate([[0], np.repeat(heights, 2), [0]])))
         self._marks.append(f'<path class="{kind}" d="M{_pairs(x, y)}"/>')
+
+    def stack(self, left: float, right: float, pieces: Sequence[tuple[str, float]], label: str) -> None:
+        x, width = float(self._x(left)), self._inner[0] * (right - left)
+        top = 0.0
+        for colour, height in pieces:
+            upper, lower = (float(self._y(self._up(value))) for value in (top + height, top))
+            self._marks.append(
+                f'<rect x="{x:.1f}" y="{upper:.1f}" width="{width:.1f}" height="{lower - upper:.1f}" '
+                f'fill="{colour}"/>'
+            )
+            top += height
+        base = _TOP + self._inner[1] + 17
+        self._marks.append(
+            f'<text x="{x + width / 2:.1f}" y="{base}" text-anchor="middle">{escape(label)}</text>'
+        )
+
+    def band(self, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
+        if len(x) > 1:
+            around = _pairs(self._x(np.concatenate([x, x[::-1]])), self._y(np.concatenate([low, high[::-1]])))
+            self._marks.append(f'<path class="band" fill="{colour}" d="M{around}Z"/>')
 
     def points(self, x: np.ndarray, y: np.ndarray, colour: str) -> None:
         size = 3.4 if len(x) > 200 else 6
@@ -157,19 +222,25 @@ class _Frame:
             parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_tick_text(tick)}</text>')
         return parts
 
-    def _x(self, position: np.ndarray) -> np.ndarray:
+    def _x(self, position: np.ndarray | float) -> Any:
         return _LEFT + self._inner[0] * position
 
-    def _y(self, position: np.ndarray) -> np.ndarray:
+    def _y(self, position: np.ndarray | float) -> Any:
         return _TOP + self._inner[1] * (1 - position)
 
 
-def _running_median(x: np.ndarray, y: np.ndarray, bins: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Return the medians of y in bins of x that hold at least eight points."""
+def _running(
+    x: np.ndarray, y: np.ndarray, shares: tuple[float, ...], bins: int = 12
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the medians of x and quantiles of y in bins of x that hold at least eight points."""
     places = np.clip((x * bins).astype(int), 0, bins - 1)
     filled = [place for place in range(bins) if (places == place).sum() >= 8]
     middle = np.array([np.median(x[places == place]) for place in filled])
-    return middle, np.array([np.median(y[places == place]) for place in filled])
+    return middle, [np.array([np.quantile(y[places == place], q) for place in filled]) for q in shares]
+
+
+def _bins(values: int, at_most: int) -> int:
+    return int(min(at_most, max(6, 2 * math.ceil(values**0.4))))
 
 
 def _ticks(low: float, high: float) -> list[float]:

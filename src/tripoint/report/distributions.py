@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tripoint.materials import CARRIERS
 from tripoint.report.charts import axis_for, histogram, scatter
 from tripoint.report.scene import particulate_nodes, without_fragments
 from tripoint.report.wording import count, number
 
-_CARRIERS = ("ion", "electron", "gas")
 _INKS = ("#3d6a96", "#a8761a", "#4f8a3c", "#86559b", "#b0553a", "#2f8a84")
 
 
@@ -21,7 +21,7 @@ def size_charts(result: Any) -> list[dict[str, Any]]:
     charts = []
     for phase in result.sample.materials.phases:
         mine = nodes[nodes["phase"].astype(str) == phase.name]
-        diameter, volume = _numbers(mine, "equivalent_diameter"), _numbers(mine, "volume")
+        diameter, volume = numbers(mine, "equivalent_diameter"), numbers(mine, "volume")
         known = np.isfinite(diameter) & (diameter > 0) & np.isfinite(volume)
         if not known.any():
             continue
@@ -51,7 +51,7 @@ def path_charts(result: Any) -> list[dict[str, Any]]:
     nodes = without_fragments(particulate_nodes(result))
     inks = {phase.name: ink for phase, ink in zip(_particulate(result), _INKS * 50, strict=False)}
     charts = []
-    for carrier in _CARRIERS:
+    for carrier in CARRIERS:
         for column, label in (
             (f"path_tortuosity_{carrier}", "path length / depth"),
             (f"bottleneck_radius_{carrier}", "bottleneck radius, µm"),
@@ -89,7 +89,7 @@ def _groups(
     groups = {}
     for name, ink in inks.items():
         mine = nodes[nodes["phase"].astype(str) == name]
-        x, y = _numbers(mine, across), _numbers(mine, up)
+        x, y = numbers(mine, across), numbers(mine, up)
         known = np.isfinite(x) & np.isfinite(y) & (y > 0)
         if known.any():
             groups[name] = (ink, x[known], y[known])
@@ -100,7 +100,8 @@ def _particulate(result: Any) -> list[Any]:
     return [phase for phase in result.sample.materials.phases if phase.particulate]
 
 
-def _numbers(nodes: pd.DataFrame, column: str) -> np.ndarray:
+def numbers(nodes: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a column as float64, NaN where there is no number or no such column."""
     if column not in nodes:
         return np.full(len(nodes), np.nan)
     return pd.to_numeric(nodes[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tripoint.percolation.conduits import neck_radii
+from tripoint.report.palette import CARRIER
 from tripoint.report.scene import pack
 from tripoint.report.wording import count, minus, number, percent
 from tripoint.transport import NetworkTransport, critical_contacts
@@ -89,12 +90,16 @@ def critical_markers(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        ``centre`` (x, y, z in µm), ``radius`` (µm) and ``share`` (of the dissipation), float32.
+        ``count``, ``colour``, ``regions`` (which meet, as text), and float32 ``centre`` (x, y, z in µm),
+        ``radius`` (µm) and ``share`` (of the dissipation).
     """
     markers = {}
     for carrier, entry in summary.get("transport", {}).get("network", {}).items():
         contacts = entry["critical"]
         markers[carrier] = {
+            "count": len(contacts),
+            "colour": CARRIER[carrier],
+            "regions": [f"{contact['source']} – {contact['target']}" for contact in contacts],
             "centre": pack([contact["centroid"][::-1] for contact in contacts], np.float32),
             "radius": pack([contact["neck_radius"] for contact in contacts], np.float32),
             "share": pack([contact["dissipation_share"] for contact in contacts], np.float32),

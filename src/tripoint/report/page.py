@@ -18,8 +18,10 @@ from markupsafe import Markup
 
 from tripoint._version import __version__
 from tripoint.errors import OutputError
-from tripoint.report import distributions, sections, tables
-from tripoint.report.palette import JUNCTION, MISSING
+from tripoint.report import activity, distributions, sections, tables, transport
+from tripoint.report.fields import Field, fields
+from tripoint.report.network import critical_markers
+from tripoint.report.palette import CARRIER, JUNCTION, MISSING
 from tripoint.report.scene import scene
 from tripoint.report.slices import slices
 from tripoint.report.wording import count, percent
@@ -80,7 +82,7 @@ def render(result: Any) -> str:
     Returns
     -------
     str
-        Styles, figures, data and the script of the 3D view are all inside; about 3 to 8 MB.
+        Styles, figures, data and the script of the 3D view are all inside; 3 to 8 MB.
 
     Notes
     -----
@@ -93,6 +95,7 @@ def render(result: Any) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template("template.html").render(**_context(result))
 
 
@@ -101,6 +104,9 @@ def _context(result: Any) -> dict[str, Any]:
         result = replace(result, graph=result.graph.to("cpu"))
     summary = result.summary
     view = scene(result)
+    if view:
+        view["payload"]["critical"] = critical_markers(summary)
+    found = fields(result)
     return {
         "name": result.sample.name,
         "version": summary.get("tripoint", __version__),
@@ -110,7 +116,8 @@ def _context(result: Any) -> dict[str, Any]:
         "warnings": list(summary.get("warnings", [])),
         "phases": tables.phase_rows(result),
         "subvolumes": summary.get("representativity", {}).get("subvolumes"),
-        "slices": slices(result),
+        "slices": slices(result, found),
+        "fields": [_field(field) for field in found],
         "junctions": tables.junction_rows(result),
         "has_terminals": bool(result.sample.materials.terminals),
         "interfaces": tables.interface_rows(result),
@@ -119,9 +126,11 @@ def _context(result: Any) -> dict[str, Any]:
         "particles": tables.particle_rows(result),
         "sizes": distributions.size_charts(result),
         "paths": distributions.path_charts(result),
+        "transport": transport.section(result),
+        "activity": activity.section(result),
         "graph": {key: count(value) for key, value in summary.get("graph", {}).items()},
         "provenance": sections.provenance(result),
-        "ink": JUNCTION | {"missing": MISSING},
+        "ink": JUNCTION | CARRIER | {"missing": MISSING},
         "view": _view(view) if view else None,
         "style": Markup(_text("report.css")),
         "script": Markup(_text("report.js")),
@@ -142,6 +151,19 @@ def _view(view: dict[str, Any]) -> dict[str, Any]:
         "contacts": count(view["contacts"]),
         "all_contacts": view["contacts_shown"] == view["contacts"],
         "properties": [entry["label"] for entry in view["payload"]["properties"]],
+        "critical": [carrier for carrier, entry in view["payload"]["critical"].items() if entry["count"]],
+    }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "label": field.label,
+        "unit": field.unit,
+        "note": field.note,
+        "gradient": field.scale.gradient,
+        "ends": field.scale.ends,
+        "entries": field.entries,
     }
 
 

@@ -18,6 +18,37 @@ JUNCTION = {"dead": "#000000", "unknown": "#0072b2", "active": "#d55e00", "prese
 #: What is not reached, not known or not a number.
 MISSING = "#c9ccd1"
 
+#: Sequential scale of numbers: viridis, perceptually uniform.
+RAMP = (
+    "#440154",
+    "#482878",
+    "#3e4989",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6ece58",
+    "#b5de2b",
+    "#fde725",
+)
+
+#: Diverging scale about a mean: pale at it, equally dark at equal distance on either side.
+DIVERGING = ("#1f4e9e", "#5b8fc7", "#a9c8e2", "#f2efe9", "#f0b98a", "#d9793a", "#8f3a0c")
+
+#: Particles that do not react, whatever the reason.
+DEAD = "#000000"
+
+#: Terminals and critical contacts of each carrier; none of them occurs in the scales.
+CARRIER = {"ion": "#b5179e", "electron": "#1c2330", "gas": "#0b7a4b"}
+
+#: Why a particle does not react: Okabe and Ito's colours.
+REASONS = {
+    "no ion path": "#0072b2",
+    "no electron path": "#d55e00",
+    "no gas path": "#cc79a7",
+    "no interface": "#1c2330",
+}
+
 # Hues for neighbouring particles; the order makes consecutive labels differ.
 _PARTICLES = (
     "#4e79a7", "#f28e2b", "#76b7b2", "#e15759", "#59a14f", "#edc948",
@@ -47,6 +78,14 @@ def particle_colours(labels: np.ndarray, particulate: np.ndarray) -> np.ndarray:
     hues = np.array([rgb(colour) for colour in _PARTICLES], np.uint8)[(mixed % len(_PARTICLES)).astype(int)]
     greys = np.repeat((222 + mixed % 24).astype(np.uint8)[:, None], 3, axis=1)
     return np.where(particulate[:, None], hues, greys)
+
+
+def colour_table(stops: tuple[str, ...], length: int) -> np.ndarray:
+    """Return a scale as uint8 RGB, (length, 3), linear between its stops."""
+    places = np.linspace(0, 1, len(stops))
+    wanted = np.linspace(0, 1, length)
+    channels = np.array([rgb(stop) for stop in stops], np.float64).T
+    return np.stack([np.interp(wanted, places, channel) for channel in channels], 1).round().astype(np.uint8)
 
 
 def rgb(colour: str) -> Colour:

@@ -4,18 +4,16 @@
 
 (() => {
   const stack = document.querySelector(".slices");
-  document.getElementById("layers").addEventListener("change", ({ target }) => {
-    if (target.name === "junction") stack.classList.toggle("show-junction", target.checked);
-    else {
-      stack.classList.toggle("show-phases", target.value === "phases");
-      stack.classList.toggle("show-particles", target.value === "particles");
-    }
+  const layers = document.getElementById("layers");
+  layers.addEventListener("change", () => {
+    const ground = layers.querySelector("[name=ground]:checked").value;
+    const junction = layers.querySelector("[name=junction]:checked");
+    stack.className = `slices show-${ground}${junction ? " show-junction" : ""}`;
   });
 })();
 
 // ---- 3D view ----------------------------------------------------------------------------------------------
 
-const RAMP = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"]; // viridis
 const byId = (id) => document.getElementById(id);
 
 async function inflate(text) {
@@ -33,10 +31,13 @@ async function loadPlotly() {
 }
 
 async function unpack(data) {
-  const scene = { ...data };
+  const scene = { ...data, pad: 0.01 * Math.max(...data.extent) };
   for (const key of ["vertices", "centre", "diameter"]) scene[key] = await floats(data[key]);
   for (const key of ["triangles", "owner", "node", "contacts"]) scene[key] = await integers(data[key]);
-  scene.properties = await Promise.all(data.properties.map(async (p) => ({ ...p, values: await floats(p.values) })));
+  scene.properties = await Promise.all(data.properties.map(async (p) => (
+    { ...p, values: await floats(p.values), dead: p.dead ? await integers(p.dead) : null })));
+  scene.critical = await Promise.all(Object.entries(data.critical).map(async ([carrier, c]) => (
+    { ...c, carrier, centre: await floats(c.centre), radius: await floats(c.radius), share: await floats(c.share) })));
   const vertices = scene.vertices.length / 3;
   scene.columns = [0, 1, 2].map((axis) => Float32Array.from({ length: vertices }, (_, v) => scene.vertices[3 * v + axis]));
   return scene;
@@ -44,11 +45,16 @@ async function unpack(data) {
 
 const round = (value) => {
   if (!Number.isFinite(value)) return "–";
-  if (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3)) return value.toExponential(2).replace("e", " × 10^").replace("+", "");
-  return String(Number(value.toPrecision(3)));
+  if (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3)) return value.toExponential(2).replace("e", " × 10^").replace("+", "").replaceAll("-", "−");
+  return String(Number(value.toPrecision(3))).replace("-", "−");
 };
-const withUnit = (property, value) => (property.kind === "category"
-  ? property.names[value] ?? "–" : Number.isFinite(value) ? `${round(value)} ${property.unit}`.trim() : "none");
+const isDead = (property, p) => property.dead !== null && property.dead[p] >= 0;
+const withUnit = (property, p) => {
+  const value = property.values[p];
+  if (property.kind === "category") return property.names[value] ?? "–";
+  if (isDead(property, p)) return `none, ${property.reasons[property.dead[p]]}`;
+  return Number.isFinite(value) ? `${round(value)} ${property.unit}`.trim() : "none";
+};
 const escaped = (text) => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 
 // Position of a value on the colour scale, NaN where it has none.
@@ -59,11 +65,17 @@ function scaled(property) {
   }
   const f = property.log ? Math.log : (v) => v;
   const [low, high] = [f(property.low), f(property.high)];
-  return property.values.map((value) => (high > low ? Math.min(1, Math.max(0, (f(value) - low) / (high - low))) : value - value + 0.5));
+  if (high <= low) return property.values.map((value) => value - value + 0.5);
+  const middle = property.middle === null ? (low + high) / 2 : property.middle;
+  const within = (value) => Math.min(high, Math.max(low, f(value)));
+  return property.values.map((value) => {
+    const at = within(value);
+    return at < middle ? 0.5 * (at - low) / (middle - low) : 0.5 + 0.5 * (at - middle) / (high - middle);
+  });
 }
 
 function colourscale(property) {
-  const colours = property.kind === "category" ? property.colours : RAMP;
+  const colours = property.kind === "category" ? property.colours : property.stops;
   if (property.kind !== "category") return colours.map((colour, i) => [i / (colours.length - 1), colour]);
   if (colours.length === 1) return [[0, colours[0]], [1, colours[0]]];
   // steps: each category keeps one colour around its place
@@ -76,64 +88,63 @@ function traces(scene, state) {
   const place = scaled(property);
   const limit = state.cut * scene.extent[state.axis];
   const kept = (p) => scene.centre[3 * p + state.axis] <= limit;
-  const known = (p) => !Number.isNaN(place[p]);
+  const kind = (p) => (isDead(property, p) ? "dead" : Number.isNaN(place[p]) ? "missing" : "known");
   const name = scene.properties.find((p) => p.column === "phase");
   const texts = Array.from(scene.node, (node, p) => [
     `<b>${name ? escaped(name.names[name.values[p]]) : "particle"} ${node}</b>`,
     `diameter ${round(scene.diameter[p])} µm`,
-    property.column === "phase" ? "" : `${escaped(property.label)}: ${withUnit(property, property.values[p])}`,
+    property.column === "phase" ? "" : `${escaped(property.label)}: ${withUnit(property, p)}`,
   ].filter(Boolean).join("<br>"));
   return [
     ...terminalTraces(scene),
-    ...surfaceTraces(scene, state, property, place, kept, known, texts),
-    ...graphTraces(scene, state, property, place, kept, known, texts),
+    ...surfaceTraces(scene, state, property, place, kept, kind, texts),
+    ...graphTraces(scene, state, property, place, kept, kind, texts),
+    ...criticalTraces(scene, state),
   ];
 }
 
-// A frame around each face at which a carrier enters or leaves, its name beyond a corner that is free at first.
+// A frame around each face at which a carrier enters or leaves; the legend says whose it is.
 function terminalTraces(scene) {
-  return scene.terminals.flatMap(({ face, text }) => {
+  return scene.terminals.map(({ face, colour }) => {
     const axis = "xyz".indexOf(face[0]);
-    const at = face[1] === "+" ? scene.extent[axis] : 0;
+    const at = face[1] === "+" ? scene.extent[axis] + scene.pad : -scene.pad; // clear of the surfaces cut there
     const [a, b] = [0, 1, 2].filter((other) => other !== axis);
     const ring = [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]].map(([u, v]) => {
       const point = [0, 0, 0];
-      [point[axis], point[a], point[b]] = [at, u * scene.extent[a], v * scene.extent[b]];
+      [point[axis], point[a], point[b]] = [at, ...[[u, a], [v, b]].map(([end, d]) => (end ? scene.extent[d] + scene.pad : -scene.pad))];
       return point;
     });
-    const label = scene.extent.map((length, d) => (d === axis ? at + (at ? 1 : -1) * 0.09 * Math.max(...scene.extent) : at && length));
-    const points = (list) => ({ x: list.map((p) => p[0]), y: list.map((p) => p[1]), z: list.map((p) => p[2]), hoverinfo: "skip", type: "scatter3d" });
-    return [
-      { ...points(ring), mode: "lines", line: { color: "#1c2330", width: 4 } },
-      { ...points([label]), mode: "text", text: [text], textfont: { size: 13, color: "#1c2330" } },
-    ];
+    const [x, y, z] = [0, 1, 2].map((d) => ring.map((point) => point[d]));
+    return { type: "scatter3d", mode: "lines", x, y, z, hoverinfo: "skip", line: { color: colour, width: 6 } };
   });
 }
 
-function surfaceTraces(scene, state, property, place, kept, known, texts) {
-  const chosen = { known: [[], [], []], missing: [[], [], []] };
+function surfaceTraces(scene, state, property, place, kept, kind, texts) {
+  const chosen = { known: [[], [], []], dead: [[], [], []], missing: [[], [], []] };
   for (let t = 0; t < scene.triangles.length; t += 3) {
     const particle = scene.owner[scene.triangles[t]];
     if (!kept(particle)) continue;
-    const list = known(particle) ? chosen.known : chosen.missing;
+    const list = chosen[kind(particle)];
     for (let corner = 0; corner < 3; corner += 1) list[corner].push(scene.triangles[t + corner]);
   }
   const [x, y, z] = scene.columns;
   const shared = {
     type: "mesh3d", x, y, z, hoverinfo: "text", text: Array.from(scene.owner, (p) => texts[p]),
     visible: state.surface, showscale: false, flatshading: false,
+    opacity: state.critical.size ? 0.25 : 1, // so that contacts between particles are seen
     lighting: { ambient: 0.62, diffuse: 0.68, specular: 0.08, roughness: 0.8, fresnel: 0.05 },
     lightposition: { x: 1e5, y: -1e5, z: 2e5 },
   };
   const indices = ([i, j, k]) => ({ i: Int32Array.from(i), j: Int32Array.from(j), k: Int32Array.from(k) });
   return [
-    { ...shared, ...indices(chosen.known), intensity: Float32Array.from(scene.owner, (p) => (known(p) ? place[p] : 0)),
+    { ...shared, ...indices(chosen.known), intensity: Float32Array.from(scene.owner, (p) => (kind(p) === "known" ? place[p] : 0)),
       cmin: 0, cmax: 1, colorscale: colourscale(property) },
+    { ...shared, ...indices(chosen.dead), color: scene.dead },
     { ...shared, ...indices(chosen.missing), color: scene.missing },
   ].filter((trace) => trace.i.length);
 }
 
-function graphTraces(scene, state, property, place, kept, known, texts) {
+function graphTraces(scene, state, property, place, kept, kind, texts) {
   if (!state.graph) return [];
   const column = (axis) => (p) => scene.centre[3 * p + axis];
   const line = [[], [], []];
@@ -149,12 +160,28 @@ function graphTraces(scene, state, property, place, kept, known, texts) {
     text: particles.map((p) => texts[p]), hoverinfo: "text",
     marker: { size: particles.map((p) => 4 + 12 * Math.min(1, (scene.diameter[p] || 0) / largest)), line: { width: 0 }, ...marker },
   });
-  const [shown, missing] = [all.filter(known), all.filter((p) => !known(p))];
+  const [shown, dead, missing] = ["known", "dead", "missing"].map((name) => all.filter((p) => kind(p) === name));
   return [
     { type: "scatter3d", mode: "lines", x: line[0], y: line[1], z: line[2], hoverinfo: "skip", line: { color: "#7d8796", width: 1.5 } },
     spheres(shown, { color: shown.map((p) => place[p]), cmin: 0, cmax: 1, colorscale: colourscale(property) }),
+    spheres(dead, { color: scene.dead }),
     spheres(missing, { color: scene.missing }),
   ].filter((trace) => trace.x.length);
+}
+
+// The contacts on which a carrier's current depends most, numbered as in their table.
+function criticalTraces(scene, state) {
+  return scene.critical.filter(({ carrier }) => state.critical.has(carrier)).map(({ carrier, colour, regions, centre, radius, share }) => {
+    const shown = Array.from(regions.keys()).filter((c) => centre[3 * c + state.axis] <= state.cut * scene.extent[state.axis]);
+    const column = (axis) => shown.map((c) => centre[3 * c + axis]);
+    return {
+      type: "scatter3d", mode: "markers+text", x: column(0), y: column(1), z: column(2),
+      text: shown.map((c) => String(c + 1)), textposition: "top center", textfont: { size: 13, color: colour, weight: 700 },
+      hovertext: shown.map((c) => `<b>critical ${escaped(carrier)} contact ${c + 1}</b><br>regions ${regions[c]}<br>neck radius ${round(radius[c])} µm`
+        + `<br>${round(100 * share[c])} % of the dissipation`), hoverinfo: "text",
+      marker: { symbol: "diamond", size: 8, color: colour, line: { color: "#fff", width: 1 } },
+    };
+  }).filter((trace) => trace.x.length);
 }
 
 // The legend in place of plotly's colour bar, so that it prints and lists what has no value.
@@ -167,9 +194,11 @@ function legend(scene, property) {
     element.textContent = text;
     return element;
   };
-  const entry = (colour, text) => {
+  const entry = (colour, text, shape = "swatch") => {
     const item = add("span", "entry");
-    add("span", "swatch", "", item).style.background = colour;
+    const mark = add("span", shape, "", item);
+    if (shape === "frame") mark.style.borderColor = colour;
+    else mark.style.background = colour;
     item.append(text);
   };
   const tally = (test) => property.values.reduce((sum, value) => sum + test(value), 0);
@@ -178,14 +207,18 @@ function legend(scene, property) {
     property.names.forEach((name, i) => entry(property.colours[i], `${name} (${tally((v) => v === i)})`));
   } else if (tally((v) => !Number.isNaN(v))) {
     const scale = add("span", "scale");
-    add("div", "ramp", "", scale).style.background = `linear-gradient(90deg, ${RAMP.join(",")})`;
+    add("div", "ramp", "", scale).style.background = `linear-gradient(90deg, ${property.stops.join(",")})`;
     const ends = add("div", "ends", "", scale);
-    const middle = property.log ? Math.sqrt(property.low * property.high) : (property.low + property.high) / 2;
+    const middle = property.middle ?? (property.log ? Math.sqrt(property.low * property.high) : (property.low + property.high) / 2);
     [`≤ ${round(property.low)}`, round(middle), `≥ ${round(property.high)}`].forEach((text) => add("span", "", text, ends));
     if (property.log) add("span", "quiet", "logarithmic");
   }
   const missing = tally((v) => Number.isNaN(v));
   if (missing) entry(scene.missing, `not reached or not known (${missing})`);
+  if (property.dead) {
+    property.reasons.forEach((reason, i) => entry(scene.dead, `dead, ${reason} (${property.dead.filter((v) => v === i).length})`));
+  }
+  scene.terminals.forEach(({ colour, text }) => entry(colour, text, "frame"));
 }
 
 // Round numbers from 0 to a length, at most seven.
@@ -204,16 +237,15 @@ async function showView() {
   const scene = await unpack(JSON.parse(byId("view-data").textContent));
   await loadPlotly();
   box.textContent = "";
-  const state = { property: 0, surface: true, graph: false, axis: 2, cut: 1 };
-  const preferred = scene.properties.findIndex((p) => p.column === "equivalent_diameter");
-  if (preferred >= 0) state.property = preferred;
+  const state = { property: 0, surface: true, graph: false, critical: new Set(), axis: 2, cut: 1 };
+  const preferred = ["activity", "equivalent_diameter"].map((name) => scene.properties.findIndex((p) => p.column === name)).find((i) => i >= 0);
+  if (preferred !== undefined) state.property = preferred;
   byId("view-property").value = state.property;
-  // room for the terminals' names; true proportions, and an elongated volume fits as well
-  const pads = [..."xyz"].map((name) => (scene.terminals.some(({ face }) => face[0] === name) ? 0.1 * Math.max(...scene.extent) : 0));
-  const lengths = scene.extent.map((length, d) => length + 2 * pads[d]);
+  // true proportions, and an elongated volume fits as well
+  const lengths = scene.extent.map((length) => length + 2 * scene.pad);
   const unit = Math.sqrt(2.4) / Math.hypot(...lengths);
   const axis = (d, down) => {
-    const ends = [-pads[d], scene.extent[d] + pads[d]];
+    const ends = [-scene.pad, scene.extent[d] + scene.pad];
     return {
       title: { text: `${"xyz"[d]}, µm` }, range: down ? ends.reverse() : ends, tickvals: ticks(scene.extent[d]),
       backgroundcolor: "#fff", gridcolor: "#e3e6ea", zerolinecolor: "#e3e6ea", showspikes: false,
@@ -239,6 +271,11 @@ async function showView() {
   on("view-property", "change", (t) => { state.property = Number(t.value); });
   on("view-surface", "change", (t) => { state.surface = t.checked; });
   on("view-graph", "change", (t) => { state.graph = t.checked; });
+  document.getElementsByName("critical").forEach((box) => box.addEventListener("change", () => {
+    if (box.checked) state.critical.add(box.value);
+    else state.critical.delete(box.value);
+    draw();
+  }));
   on("view-axis", "change", (t) => { state.axis = Number(t.value); });
   on("view-cut", "change", (t) => { state.cut = t.value / 1000; });
   document.documentElement.dataset.view = "drawn";

@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tripoint.report.palette import MISSING, phase_colours
+from tripoint.materials import CARRIERS
+from tripoint.report.fields import activity_scale, dead_particles
+from tripoint.report.palette import CARRIER, DEAD, MISSING, phase_colours
+from tripoint.report.scales import sequential
 from tripoint.report.surfaces import surfaces
+from tripoint.report.wording import minus
 
 _TRIANGLES_PER_PARTICLE = 60  # fewer no longer look like a particle
 _CONTACTS_AT_MOST = 12_000
 
 # column, what to call it, unit; carriers' columns are added where a table has them
 _PROPERTIES = (
+    ("activity", "activity", ""),
     ("phase", "phase", ""),
     ("equivalent_diameter", "equivalent diameter", "µm"),
     ("volume", "volume", "µm³"),
@@ -29,17 +34,17 @@ _PROPERTIES = (
     ("degree", "contacts with any region", "contacts"),
     ("junction_length", "TPB length", "µm"),
     ("active_junction_length", "active TPB length", "µm"),
+    ("reaction_current", "reaction current", "µA"),
     ("touches_border", "cut by the border of the volume", ""),
 )
 _PER_CARRIER = (
     ("reaches_", "reaches the {} terminal", ""),
-    ("path_resistance_", "{} path: resistance", "µm⁻¹"),
+    ("path_resistance_", "{} path: resistance", None),  # depends on whether conductivities are given
     ("path_tortuosity_", "{} path: length / depth", ""),
     ("path_length_", "{} path: length", "µm"),
     ("bottleneck_radius_", "{} path: bottleneck radius", "µm"),
     ("depth_", "depth from the {} terminal", "µm"),
 )
-_CARRIERS = ("ion", "electron", "gas")
 
 
 def scene(result: Any, budget: int = 150_000) -> dict[str, Any] | None:
@@ -76,7 +81,11 @@ def scene(result: Any, budget: int = 150_000) -> dict[str, Any] | None:
         "extent": [n * s for n, s in zip(result.sample.shape, result.sample.spacing, strict=True)][::-1],
         "terminals": _terminals(result.sample),
         "missing": MISSING,
-        "properties": [_property(chosen, *entry, colours) for entry in _available(chosen)],
+        "dead": DEAD,
+        "properties": [
+            _property(result, chosen, *entry, colours)
+            for entry in _available(chosen, result.sample.materials)
+        ],
     }
     volumes = nodes["voxels"].sum()
     return {
@@ -97,12 +106,20 @@ def particulate_nodes(result: Any) -> pd.DataFrame:
     return nodes[nodes["phase"].astype(str).isin(names)]
 
 
+def resistance_unit(materials: Any, carrier: str) -> str:
+    """Return the unit of a carrier's path resistance: with conductivities in S/m it is MΩ."""
+    return "MΩ" if any(carrier in phase.conductivity for phase in materials.phases) else "µm⁻¹"
+
+
 def _terminals(sample: Any) -> list[dict[str, str]]:
-    """Return which carriers' terminals to write at which outer faces."""
+    """Return which outer faces are terminals, of which carriers, and in which colour to frame them."""
     carriers: dict[str, list[str]] = {}
     for carrier, face in sample.materials.terminals.items():
         carriers.setdefault(face, []).append(carrier)
-    return [{"face": face, "text": f"{', '.join(names)} terminal"} for face, names in carriers.items()]
+    return [
+        {"face": face, "text": f"{', '.join(names)} terminal, {minus(face)}", "colour": CARRIER[names[0]]}
+        for face, names in carriers.items()
+    ]
 
 
 def without_fragments(nodes: pd.DataFrame) -> pd.DataFrame:
@@ -118,11 +135,15 @@ def pack(values: Any, dtype: type) -> str:
     return base64.b64encode(gzip.compress(little.tobytes(), 6, mtime=0)).decode("ascii")
 
 
-def _available(nodes: pd.DataFrame) -> list[tuple[str, str, str]]:
+def _available(nodes: pd.DataFrame, materials: Any) -> list[tuple[str, str, str]]:
     columns = [entry for entry in _PROPERTIES if entry[0] in nodes]
-    for carrier in _CARRIERS:
+    for carrier in CARRIERS:
         columns += [
-            (prefix + carrier, label.format(carrier), unit)
+            (
+                prefix + carrier,
+                label.format(carrier),
+                resistance_unit(materials, carrier) if unit is None else unit,
+            )
             for prefix, label, unit in _PER_CARRIER
             if prefix + carrier in nodes
         ]
@@ -130,7 +151,7 @@ def _available(nodes: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def _property(
-    nodes: pd.DataFrame, column: str, label: str, unit: str, colours: dict[str, str]
+    result: Any, nodes: pd.DataFrame, column: str, label: str, unit: str, colours: dict[str, str]
 ) -> dict[str, Any]:
     """Return one entry of the drop-down: its values, range and the kind of colour scale it needs."""
     entry: dict[str, Any] = {"column": column, "label": label, "unit": unit}
@@ -150,16 +171,28 @@ def _property(
     entry["values"] = pack(values, np.float32)
     if column.startswith(("reaches_", "touches_")):
         return entry | {"kind": "category", "names": ["no", "yes"], "colours": ["#d55e00", "#93aecb"]}
-    finite = values[np.isfinite(values)]
-    low, high = (float(v) for v in np.quantile(finite, [0.02, 0.98])) if len(finite) else (0.0, 1.0)
-    # a property that spans more than a decade and a half is told apart only on a logarithmic scale
-    logarithmic = bool(len(finite) and finite.min() > 0 and high / low > 30)
+    return entry | _continuous(result, nodes, column, values)
+
+
+def _continuous(result: Any, nodes: pd.DataFrame, column: str, values: np.ndarray) -> dict[str, Any]:
+    """Return the scale of a property, and for activity which particles are dead and why."""
+    entry: dict[str, Any] = {"kind": "continuous", "missing": int(np.isnan(values).sum())}
+    dead = dead_particles(nodes)
+    if column in ("activity", "reaction_current") and dead.any():
+        because = nodes["inactive_because"].astype(str).to_numpy()
+        reasons = sorted(set(because[dead]))
+        places = {reason: i for i, reason in enumerate(reasons)}
+        entry |= {"reasons": reasons, "dead": pack([places.get(b, -1) for b in because], np.int32)}
+        values = values[~dead]
+    scale = (
+        activity_scale(result, values) if column == "activity" else sequential(values, 0.02, may_be_log=True)
+    )
     return entry | {
-        "kind": "continuous",
-        "low": low,
-        "high": high,
-        "log": logarithmic,
-        "missing": int(len(values) - len(finite)),
+        "low": scale.low,
+        "high": scale.high,
+        "middle": scale.middle,
+        "log": scale.log,
+        "stops": list(scale.stops),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tripoint.report import activity
 from tripoint.report.tables import spanning
 from tripoint.report.wording import (
     NOTHING,
@@ -23,10 +24,14 @@ from tripoint.report.wording import (
 )
 
 _AXES = ("z", "y", "x")
+_FIGURES = 6  # that a reader takes in at a glance
 
 
 def headline(result: Any) -> list[dict[str, str]]:
-    """Return the four to six figures that matter: ``value``, ``unit``, ``label``, ``note``."""
+    """Return the four to six figures that matter: ``value``, ``unit``, ``label``, ``note``.
+
+    Where activity is known, its figures take the place of the last of the others.
+    """
     summary = result.summary
     figures: list[dict[str, str]] = [_junction_figure(summary, result.sample.materials.terminals)]
     for carrier, entry in summary.get("carriers", {}).items():
@@ -40,14 +45,9 @@ def headline(result: Any) -> list[dict[str, str]]:
                 "note": "of the active material has electrons and ions within reach",
             }
         )
-    particles = summary.get("particles", {})
-    total = sum(int(entry.get("count", 0)) for entry in particles.values())
-    inside = sum(int(entry.get("interior_count", 0)) for entry in particles.values())
-    note = f"{count(inside)} of them inside, not cut by the border"
-    if not total:
-        note = "none in the volume" if particles else "no phase is particulate"
-    figures.append({"value": count(total), "label": "particles", "note": note})
-    return figures[:6]
+    figures.append(_particle_figure(summary))
+    reacting = activity.headline(summary)
+    return [*figures[: _FIGURES - len(reacting)], *reacting]
 
 
 def sample_facts(result: Any) -> list[tuple[str, str]]:
@@ -102,6 +102,16 @@ def _junction_figure(summary: Mapping[str, Any], terminals: Mapping[str, str]) -
     else:
         note = "what is active needs terminals"
     return {"value": number(total.get("density")), "unit": "µm⁻²", "label": "TPB density", "note": note}
+
+
+def _particle_figure(summary: Mapping[str, Any]) -> dict[str, str]:
+    particles = summary.get("particles", {})
+    total = sum(int(entry.get("count", 0)) for entry in particles.values())
+    inside = sum(int(entry.get("interior_count", 0)) for entry in particles.values())
+    note = f"{count(inside)} of them inside, not cut by the border"
+    if not total:
+        note = "none in the volume" if particles else "no phase is particulate"
+    return {"value": count(total), "label": "particles", "note": note}
 
 
 def _carrier_figure(carrier: str, face: str | None, entry: Mapping[str, Any]) -> dict[str, str]:

@@ -1,21 +1,21 @@
-"""Three orthogonal slices as stacked layers: phases, particles, triple-phase boundary."""
+"""Three orthogonal slices as stacked layers: phases, particles, fields, triple-phase boundary."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from tripoint.report.fields import Field
 from tripoint.report.palette import JUNCTION, particle_colours, phase_colours, rgb
+from tripoint.report.pictures import coloured, indexed, meetings, step_of, thin
 from tripoint.report.surfaces import host
 from tripoint.report.wording import number, short
 
-_PIXELS_AT_MOST = 900
 _WIDTH, _HEIGHT = 510.0, 640.0  # of the drawing of one slice, px
 _MARGIN = 34.0  # for the axes' names and the scale bar
 _AXES = ("z", "y", "x")
@@ -33,7 +33,8 @@ class Slice:
         Lengths in px for the template's SVG: width, height, left, top, and the scale bar; and whether the
         junction is drawn ``widened`` because a voxel is less than a pixel.
     layers : dict of str to str
-        ``phases``, ``particles`` and ``junction`` as PNG data URIs; the last one only where there is a map.
+        ``phases``, ``particles``, the fields and ``junction`` as PNG data URIs; the last one only where
+        there is a map.
     across, down : str
         Names of the axes.
     terminals : list of dict
@@ -48,7 +49,7 @@ class Slice:
     terminals: list[dict[str, str]]
 
 
-def slices(result: Any) -> list[Slice]:
+def slices(result: Any, fields: Sequence[Field] = ()) -> list[Slice]:
     """Return the middle x–y, x–z and y–z planes, at one scale.
 
     Only these three planes are read from the volumes, which may be zarr arrays.
@@ -59,7 +60,7 @@ def slices(result: Any) -> list[Slice]:
     widest = max(extent[across] for _, _, across in planes)
     highest = max(extent[down] for _, down, _ in planes)
     scale = min((_WIDTH - 2 * _MARGIN) / widest, (_HEIGHT - 2 * _MARGIN) / highest)
-    return [_slice(result, *plane, extent, scale) for plane in planes]
+    return [_slice(result, *plane, extent, scale, fields) for plane in planes]
 
 
 def _plane(axis: int) -> tuple[int, int, int]:
@@ -68,7 +69,15 @@ def _plane(axis: int) -> tuple[int, int, int]:
     return axis, down, across
 
 
-def _slice(result: Any, axis: int, down: int, across: int, extent: list[float], scale: float) -> Slice:
+def _slice(
+    result: Any,
+    axis: int,
+    down: int,
+    across: int,
+    extent: list[float],
+    scale: float,
+    fields: Sequence[Field],
+) -> Slice:
     sample = result.sample
     index = sample.shape[axis] // 2
     at = tuple(index if other == axis else slice(None) for other in range(3))
@@ -77,6 +86,7 @@ def _slice(result: Any, axis: int, down: int, across: int, extent: list[float], 
     layers = {
         "phases": _phase_layer(phases, sample),
         "particles": _particle_layer(host(result.regions[at]), phases, sample),
+        **{field.name: field.pictures[axis] for field in fields},
     }
     if result.junction_map is not None:
         touched = host(result.junction_map[at])
@@ -105,23 +115,20 @@ def _phase_layer(phases: np.ndarray, sample: Any) -> str:
     colours = phase_colours([phase.name for phase in sample.materials.phases])
     for phase in sample.materials.phases:
         table[phase.label] = rgb(colours[phase.name])
-    return _png(_thin(phases), table)
+    return indexed(thin(phases), table)
 
 
 def _particle_layer(regions: np.ndarray, phases: np.ndarray, sample: Any) -> str:
     """Colour every region, with a dark line where two particles of the slice meet."""
     particulate = np.zeros(256, bool)
     particulate[[phase.label for phase in sample.materials.phases if phase.particulate]] = True
-    regions, phases = _thin(regions), _thin(phases)
+    regions, phases = thin(regions), thin(phases)
     labels, first, inverse = np.unique(regions, return_index=True, return_inverse=True)
     colours = particle_colours(labels, particulate[phases.ravel()[first]])
     colours[labels == 0] = 255
     image = colours[inverse.reshape(regions.shape)]
-    inside = particulate[phases]
-    for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        line = (regions[here] != regions[there]) & inside[here] & inside[there]
-        image[here][line] = (40, 44, 52)
-    return _data_uri(image)
+    image[meetings(regions, particulate[phases])] = (40, 44, 52)
+    return coloured(image)
 
 
 def _junction_layer(junction_map: np.ndarray, has_terminals: bool, widened: bool) -> str:
@@ -130,14 +137,14 @@ def _junction_layer(junction_map: np.ndarray, has_terminals: bool, widened: bool
     names = ("dead", "unknown", "active") if has_terminals else ("present",) * 3
     for value, name in enumerate(names, start=1):
         table[value] = rgb(JUNCTION[name])
-    step = _step(junction_map.shape)
+    step = step_of(junction_map.shape)
     if step > 1:
         for axis in (0, 1):
             starts = np.arange(0, junction_map.shape[axis], step)
             junction_map = np.maximum.reduceat(junction_map, starts, axis=axis)
     if widened:
         junction_map = ndimage.maximum_filter(junction_map, 3)
-    return _png(junction_map, table, transparent=0)
+    return indexed(junction_map, table, transparent=0)
 
 
 def _terminals(terminals: Any, down: int, across: int) -> list[dict[str, str]]:
@@ -155,36 +162,7 @@ def _terminals(terminals: Any, down: int, across: int) -> list[dict[str, str]]:
     return [{"side": side, "text": f"{', '.join(names)} terminal"} for side, names in carriers.items()]
 
 
-def _step(shape: tuple[int, ...]) -> int:
-    return max(1, math.ceil(max(shape) / _PIXELS_AT_MOST))
-
-
-def _thin(image: np.ndarray) -> np.ndarray:
-    step = _step(image.shape)
-    return image[::step, ::step]
-
-
 def _round_length(length: float) -> float:
     """Return the largest of 1, 2, 5 times a power of ten that is not longer."""
     power = 10.0 ** math.floor(math.log10(length))
     return float(f"{max(m for m in (1, 2, 5) if m * power <= length * 1.0001) * power:.1g}")
-
-
-def _png(image: np.ndarray, table: np.ndarray, transparent: int | None = None) -> str:
-    from PIL import Image
-
-    picture = Image.fromarray(np.ascontiguousarray(image), mode=None).convert("L")
-    picture.putpalette(table.ravel().tolist())
-    return _encode(picture, **({} if transparent is None else {"transparency": transparent}))
-
-
-def _data_uri(image: np.ndarray) -> str:
-    from PIL import Image
-
-    return _encode(Image.fromarray(image))
-
-
-def _encode(picture: Any, **options: int) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True, **options)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
