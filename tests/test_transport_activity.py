@@ -1,15 +1,22 @@
 """Local activity: slabs and porous electrodes with known answers, balances, and why particles are dead."""
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from array_api_compat import is_cupy_array
 from scipy.ndimage import gaussian_filter
 
-from tripoint.errors import ConvergenceError, DeviceError, InputError
+import emulator
+from tripoint._cuda import memory
+from tripoint._cuda.boundary import pairs
+from tripoint._cuda.transport import aggregates, multigrid
+from tripoint.errors import ConvergenceError, InputError
 from tripoint.materials import Materials
-from tripoint.transport import Kinetics, activity, regimes
+from tripoint.transport import Kinetics, activity, regimes, tortuosity
 
 ION, ACTIVE, CARBON, VOID = 0, 1, 2, 3
 
@@ -54,6 +61,15 @@ def composite(shape=(24, 20, 22), seed=0):
     return phases, regions
 
 
+def solved(backend, phases, given, kinetics, spacing=(1, 1, 1), regions=None, **options):
+    """Return the activity of volumes that are put on a backend, its potentials on the host."""
+    found = activity(backend.put(phases), given, kinetics, spacing, backend.put(regions), **options)
+    potentials = found.ion_potential, found.electron_potential
+    assert [is_cupy_array(volume) for volume in potentials] == [backend.name == "cuda"] * 2
+    ion, electron = map(backend.get, potentials)
+    return replace(found, ion_potential=ion, electron_potential=electron)
+
+
 def checked(found, tolerance=1e-6):
     """Assert the balance of currents and return the activity."""
     assert found.imbalance <= tolerance
@@ -61,11 +77,11 @@ def checked(found, tolerance=1e-6):
 
 
 @pytest.mark.parametrize("spacing", [(0.4, 0.4, 0.4), (0.25, 0.5, 1.0)])
-def test_slab_with_a_planar_interface(spacing):
+def test_slab_with_a_planar_interface(backend, spacing):
     phases = np.zeros((30, 6, 5), np.uint8)
     phases[12:] = ACTIVE
     kinetics = Kinetics(exchange=3e5)
-    found = checked(activity(phases, materials(ion=0.2, active=0.05), kinetics, spacing))
+    found = checked(solved(backend, phases, materials(ion=0.2, active=0.05), kinetics, spacing))
     # A plane's Crofton area is not its face area; the scale is the one that contacts have.
     from tripoint.boundary import contacts
 
@@ -78,7 +94,7 @@ def test_slab_with_a_planar_interface(spacing):
     assert found.table["activity"].tolist() == [1.0]
 
 
-def test_porous_electrode_follows_hyperbolic_functions():
+def test_porous_electrode_follows_hyperbolic_functions(backend):
     # Alternating columns of electrolyte and active material, thin against the length: a porous electrode of
     # one dimension. d²η/dx² = η/λ² with λ² = 1 / (a g (1/κ + 1/s)).
     n, h = 200, 0.5
@@ -89,7 +105,7 @@ def test_porous_electrode_follows_hyperbolic_functions():
     cut = 20
     regions[phases == ACTIVE] = 2 + (np.indices(phases.shape)[0][phases == ACTIVE] // cut)
     kinetics = Kinetics(exchange=g)
-    found = checked(activity(phases, materials(ion=kappa, active=sigma), kinetics, spacing, regions))
+    found = checked(solved(backend, phases, materials(ion=kappa, active=sigma), kinetics, spacing, regions))
     # Four faces along y and x per plane; charge transfer in series with half a voxel on either side.
     from tripoint.boundary import contacts
 
@@ -127,9 +143,9 @@ def _ion_share(primitive, per_length, positions, length):
 
 
 @pytest.mark.parametrize("regime", [name for name in regimes() if name != "fuel_electrode"])
-def test_currents_balance_in_every_regime(regime):
+def test_currents_balance_in_every_regime(backend, regime):
     phases, regions = composite()
-    found = checked(activity(phases, materials(), Kinetics.load(regime), (0.4,) * 3, regions))
+    found = checked(solved(backend, phases, materials(), Kinetics.load(regime), (0.4,) * 3, regions))
     assert found.table["reaction_current"].sum() == pytest.approx(found.current, rel=1e-6)
     weights = found.table["volume"] / found.table["volume"].sum()
     assert float((weights * found.table["activity"]).sum()) == pytest.approx(1, rel=1e-6)
@@ -137,7 +153,7 @@ def test_currents_balance_in_every_regime(regime):
     assert np.nanmin(found.electron_potential) >= -1e-6
 
 
-def test_dead_particles_are_exactly_zero_with_the_reason():
+def test_dead_particles_are_exactly_zero_with_the_reason(backend):
     phases = np.full((20, 12, 12), VOID, np.uint8)
     phases[:, :4] = ION
     phases[4:, 4:8, :4] = ACTIVE  # lives
@@ -149,7 +165,7 @@ def test_dead_particles_are_exactly_zero_with_the_reason():
     import cc3d
 
     regions = cc3d.connected_components(phases + 1, connectivity=6, out_dtype=np.uint32).astype(np.int32)
-    found = activity(phases, materials(), Kinetics(), (0.4,) * 3, regions)
+    found = solved(backend, phases, materials(), Kinetics(), (0.4,) * 3, regions)
     dead = found.table[found.table["inactive_because"] != ""]
     assert sorted(dead["inactive_because"]) == ["no electron path", "no interface", "no ion path"]
     assert (dead["activity"] == 0).all()
@@ -175,7 +191,7 @@ def test_refining_the_mesh_changes_little():
     np.testing.assert_allclose(currents[1], currents[0], atol=0.08 * currents[0].max())
 
 
-def test_boundaries_between_particles_resist():
+def test_boundaries_between_particles_resist(backend):
     phases = np.zeros((20, 4, 4), np.uint8)
     phases[4:] = ACTIVE
     regions = np.ones(phases.shape, np.int32)
@@ -183,14 +199,14 @@ def test_boundaries_between_particles_resist():
     plain = Kinetics(exchange=1e9)
     factor = Kinetics(exchange=1e9, boundary_factor=0.1, voxel_size=0.4)
     without, with_it = (
-        activity(phases, materials(), k, (0.4,) * 3, regions).current for k in (plain, factor)
+        solved(backend, phases, materials(), k, (0.4,) * 3, regions).current for k in (plain, factor)
     )
     # One face of ten times the resistance: nine voxels more of active material.
     area = (4 * 0.4) ** 2
     assert 1 / with_it - 1 / without == pytest.approx(9 * 0.4 / area, rel=1e-3)
 
 
-def test_enhancement_near_carbon():
+def test_enhancement_near_carbon(backend):
     phases = np.zeros((12, 6, 40), np.uint8)
     phases[6:] = ACTIVE
     phases[6:, :, :1] = CARBON
@@ -199,31 +215,31 @@ def test_enhancement_near_carbon():
     regions[phases == CARBON] = 2
     columns = np.indices(phases.shape)[2]
     regions[phases == ACTIVE] = 3 + columns[phases == ACTIVE]
-    found = activity(phases, materials(), kinetics, (1, 1, 1), regions)
+    found = solved(backend, phases, materials(), kinetics, (1, 1, 1), regions)
     table = found.table.set_index("region")["reaction_current"]
     far = table.loc[41]
     ratio = (table.loc[10] - far) / (table.loc[9] - far)
     assert ratio == pytest.approx(math.exp(-1 / 2.0), rel=0.05)
 
 
-def test_butler_volmer_is_linear_at_small_and_quicker_at_large_voltage():
+def test_butler_volmer_is_linear_at_small_and_quicker_at_large_voltage(backend):
     phases, regions = composite((14, 12, 12), 2)
     kinetics = Kinetics.load("kinetics_limited")
     arguments = phases, materials(), kinetics, (0.4,) * 3, regions
-    linear = checked(activity(*arguments, voltage=1e-3))
-    small = checked(activity(*arguments, voltage=1e-3, nonlinear=True))
+    linear = checked(solved(backend, *arguments, voltage=1e-3))
+    small = checked(solved(backend, *arguments, voltage=1e-3, nonlinear=True))
     assert small.current == pytest.approx(linear.current, rel=1e-3)
-    large = checked(activity(*arguments, voltage=0.5, nonlinear=True))
+    large = checked(solved(backend, *arguments, voltage=0.5, nonlinear=True))
     assert large.current > 505 * linear.current
     assert large.newton_steps > 1
 
 
-def test_butler_volmer_on_one_interface():
+def test_butler_volmer_on_one_interface(backend):
     phases = np.zeros((10, 3, 3), np.uint8)
     phases[5:] = ACTIVE
     kinetics = Kinetics(exchange=1e4)
-    found = checked(activity(phases, materials(), kinetics, voltage=0.3, nonlinear=True))
-    linear = activity(phases, materials(), kinetics)
+    found = checked(solved(backend, phases, materials(), kinetics, voltage=0.3, nonlinear=True))
+    linear = solved(backend, phases, materials(), kinetics)
     bulk = 10 / 9.0  # µm·m/S of ten voxels of 1 S/m on nine faces
     g = 1 / (1 / linear.current - bulk)
     eta = 0.3 - found.current * bulk
@@ -231,17 +247,17 @@ def test_butler_volmer_on_one_interface():
     assert found.current == pytest.approx(2 * g * thermal * math.sinh(eta / 2 / thermal), rel=1e-5)
 
 
-def test_junctions_conduct_by_their_length():
+def test_junctions_conduct_by_their_length(backend):
     phases = np.full((16, 8, 30), VOID, np.uint8)
     phases[:8, :4] = ION
     phases[8:, :4] = ACTIVE
     kinetics = Kinetics(reaction="junction", exchange=1e-9)  # so slow that nothing else matters
-    found = checked(activity(phases, materials(), kinetics))
+    found = checked(solved(backend, phases, materials(), kinetics))
     assert found.current == pytest.approx(30 * 1e-9, rel=0.02)
     assert found.table["inactive_because"].tolist() == [""]
 
 
-def test_junctions_without_gas_are_dead():
+def test_junctions_without_gas_are_dead(backend):
     names = {"pore": 3, "YSZ": 0, "Ni": 1}
     given = {
         "phases": {
@@ -255,11 +271,11 @@ def test_junctions_without_gas_are_dead():
     phases = np.zeros((16, 10, 10), np.uint8)
     phases[8:] = 1
     phases[6:10, 4:6, 4:6] = 3
-    found = activity(phases, Materials.from_mapping(given), Kinetics.load("fuel_electrode"))
+    found = solved(backend, phases, Materials.from_mapping(given), Kinetics.load("fuel_electrode"))
     assert found.table["inactive_because"].tolist() == ["no gas path"]
     assert found.current == pytest.approx(0, abs=1e-12)
     phases[6:, 4:6, 4:6] = 3
-    found = checked(activity(phases, Materials.from_mapping(given), Kinetics.load("fuel_electrode")))
+    found = checked(solved(backend, phases, Materials.from_mapping(given), Kinetics.load("fuel_electrode")))
     assert found.current > 0
 
 
@@ -270,18 +286,20 @@ def test_real_cathode(nmc_cathode):
     assert found.iterations < 150
 
 
-def test_bad_input():
+def test_bad_input(backend):
     phases, regions = composite((10, 10, 10))
     good, kinetics = materials(), Kinetics()
     bare = Materials.load("lithium_ion_cathode")
     with pytest.raises(InputError, match="no conductivity"):
-        activity(np.clip(phases, 0, 2), bare, kinetics)
+        solved(backend, np.clip(phases, 0, 2), bare, kinetics)
     with pytest.raises(InputError, match="touches no ion conductor"):
-        activity(np.where(np.arange(10)[:, None, None] < 2, VOID, phases).astype(np.uint8), good, kinetics)
+        solved(
+            backend, np.where(np.arange(10)[:, None, None] < 2, VOID, phases).astype(np.uint8), good, kinetics
+        )
     with pytest.raises(InputError, match="expected the same"):
-        activity(phases, good, kinetics, regions=regions[:5])
+        solved(backend, phases, good, kinetics, regions=regions[:5])
     with pytest.raises(ConvergenceError, match="residual is"):
-        activity(phases, good, kinetics, limit=1)
+        solved(backend, phases, good, kinetics, limit=1)
     with pytest.raises(InputError, match="positive"):
         Kinetics(exchange=0)
     with pytest.raises(InputError, match="share"):
@@ -292,11 +310,11 @@ def test_bad_input():
         Kinetics.load("nothing")
     no_triple = replace(good, junctions=(("active", "carbon", "void"),))
     with pytest.raises(InputError, match="none of the junctions"):
-        activity(phases, no_triple, Kinetics(reaction="junction"))
+        solved(backend, phases, no_triple, Kinetics(reaction="junction"))
     mixed = {"phases": {"a": {"label": 1, "conducts": ["ion", "electron"], "active": True}}}
     mixed["terminals"] = {"ion": "z-", "electron": "z+"}
     with pytest.raises(InputError, match="at once"):
-        activity(np.ones((4, 4, 4), np.uint8), Materials.from_mapping(mixed), kinetics)
+        solved(backend, np.ones((4, 4, 4), np.uint8), Materials.from_mapping(mixed), kinetics)
 
 
 def test_every_regime_loads():
@@ -304,7 +322,113 @@ def test_every_regime_loads():
     assert all(Kinetics.load(name).name == name for name in regimes())
 
 
-def test_a_gpu_array_is_refused(gpu):
-    phases, _ = composite((8, 8, 8))
-    with pytest.raises(DeviceError, match="host"):
-        activity(gpu.put(phases), materials(), Kinetics())
+def assert_same(found, expected):
+    """Assert that an activity is the other one, up to rounding and what either solver left."""
+    for column in ("region", "phase", "inactive_because"):
+        assert found.table[column].tolist() == expected.table[column].tolist()
+    np.testing.assert_array_equal(found.table["volume"], expected.table["volume"])
+    scale = abs(expected.table["activity"]).max()
+    np.testing.assert_allclose(
+        found.table["activity"], expected.table["activity"], rtol=1e-5, atol=1e-6 * scale
+    )
+    assert ((found.table["activity"] == 0) == (expected.table["activity"] == 0)).all()
+    for name in ("current", "current_in", "current_out", "reaction"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-6)
+    for name in ("ion_potential", "electron_potential"):
+        one, other = getattr(found, name), getattr(expected, name)
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+    assert found.iterations <= 1.5 * expected.iterations + 3
+
+
+@pytest.mark.parametrize("nonlinear", [False, True])
+@pytest.mark.parametrize("regime", ["mixed", "tpb_enhanced"])
+def test_both_sides_agree(gpu, monkeypatch, regime, nonlinear):
+    monkeypatch.setattr(multigrid, "DIRECT", 300)
+    phases, regions = composite((18, 16, 17), 3)
+    given = materials(), Kinetics.load(regime), (0.4, 0.4, 0.5)
+    options = {"voltage": 0.2, "nonlinear": nonlinear, "tolerance": 1e-9}
+    expected = activity(phases, *given, regions, **options)
+    assert_same(solved(gpu, phases, *given, regions, **options), expected)
+    assert expected.newton_steps > 0 or not nonlinear
+
+
+def test_both_sides_agree_along_junctions(gpu):
+    phases, regions = composite((16, 18, 15), 4)
+    given = materials(), Kinetics(reaction="junction", exchange=2e-7), (0.3, 0.4, 0.5)
+    expected = activity(phases, *given, regions, tolerance=1e-9)
+    assert expected.current > 0
+    assert len(set(expected.table["inactive_because"])) > 1
+    assert_same(solved(gpu, phases, *given, regions, tolerance=1e-9), expected)
+    in_other_order = solved(gpu, np.asfortranarray(phases), *given, tolerance=1e-9)
+    assert_same(in_other_order, activity(phases, *given, tolerance=1e-9))
+
+
+def test_the_same_bits_in_another_order_of_threads(gpu, monkeypatch):
+    monkeypatch.setattr(multigrid, "DIRECT", 100)
+    phases, regions = composite((12, 12, 14), 5)
+    given = phases, materials(), Kinetics.load("mixed"), (0.4,) * 3, regions
+    once = solved(gpu, *given)
+    with gpu.reversed_threads():
+        again = solved(gpu, *given)
+    pd.testing.assert_frame_equal(again.table, once.table, check_exact=True)
+    np.testing.assert_array_equal(again.ion_potential, once.ion_potential)
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse"])
+def test_no_kernel_races(gpu, monkeypatch, order):
+    if not gpu.emulated:
+        pytest.skip("compute-sanitizer looks for races on a GPU")
+    monkeypatch.setattr(multigrid, "DIRECT", 60)
+    phases, regions = composite((9, 10, 11), 6)
+    with emulator.order(order), emulator.races():
+        found = solved(gpu, phases, materials(), Kinetics.load("mixed"), (0.4,) * 3, regions, nonlinear=True)
+        along = solved(
+            gpu, phases, materials(), Kinetics(reaction="junction", exchange=1e-7), regions=regions
+        )
+    assert found.current > 0
+    assert along.imbalance <= 1e-6
+
+
+def test_no_volume_comes_back_from_the_gpu(gpu, cp):
+    """The same structure twice as fine: of eight times the voxels no larger copies are made."""
+    if not gpu.emulated:
+        pytest.skip("only the stand-in records every copy")
+    volumes = composite((12, 14, 13), 7)
+    largest = []
+    for times in (1, 2):
+        fine = np.ones((times,) * 3, np.int8)
+        phases, regions = (gpu.put(np.kron(volume, fine).astype(volume.dtype)) for volume in volumes)
+        cp.transfers.clear()
+        activity(phases, materials(), Kinetics.load("mixed"), (0.4,) * 3, regions)
+        activity(phases, materials(), Kinetics(reaction="junction", exchange=1e-7), (0.4,) * 3, regions)
+        tortuosity(phases, (ION, ACTIVE), "z")
+        largest.append(max(one.nbytes for one in cp.transfers if one.direction == "to_host"))
+    assert largest[0] == largest[1] < volumes[0].size
+
+
+def test_memory_on_the_gpu(gpu, cp, monkeypatch):
+    """At most 100 bytes per voxel beyond phases and regions, by what a volume twice as long takes more."""
+    monkeypatch.setattr(multigrid, "DIRECT", 100)
+    monkeypatch.setattr(aggregates, "LEAST", 1 << 10)
+    monkeypatch.setattr(pairs, "LEAST_ROOM", 1 << 8)
+    volumes, peaks = composite((14, 16, 18), 8), []
+    for times in (1, 2):
+        phases, regions = (gpu.put(np.concatenate([volume] * times)) for volume in volumes)
+        cp.get_default_memory_pool().free_all_blocks()
+        before = cp.get_default_memory_pool().used_bytes()
+        with memory.Gauge() as gauge:
+            activity(phases, materials(), Kinetics.load("mixed"), (0.4,) * 3, regions)
+        peaks.append((phases.size, gauge.peak_bytes - before))
+    (few, low), (many, high) = peaks
+    slope = (high - low) / (many - few)
+    sys.stdout.write(f"\nactivity: {slope:.0f} bytes per voxel\n")
+    assert slope <= 100
+
+
+def test_regions_on_the_other_side_are_refused(gpu):
+    phases, regions = composite((8, 8, 8))
+    with pytest.raises(InputError, match="regions are on the host and the phases on the GPU"):
+        activity(gpu.put(phases), materials(), Kinetics(), regions=regions)
+    with pytest.raises(InputError, match="regions are on the GPU and the phases on the host"):
+        activity(phases, materials(), Kinetics(), regions=gpu.put(regions))

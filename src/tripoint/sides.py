@@ -62,3 +62,16 @@ class PairCounts:
 
     keys: Any
     rows: Any
+
+
+class Solution(NamedTuple):
+    """What solves conduction on a grid, and how well.
+
+    Potentials (flat, with guards, float64), iterations, the residual relative to the start, and whether it is
+    below the tolerance and the currents balance.
+    """
+
+    potential: Any
+    iterations: int
+    residual: float
+    balanced: bool

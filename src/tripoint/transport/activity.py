@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from array_api_compat import is_cupy_array
 
-from tripoint import _cpu
 from tripoint.errors import ConvergenceError
 from tripoint.materials import Materials
 from tripoint.sample import check_phases, check_spacing
-from tripoint.transport.host import check_host
+from tripoint.tables import namespace
 from tripoint.transport.kinetics import Kinetics
 from tripoint.transport.model import ELECTRON, ION, Model, mask
 
@@ -31,11 +31,12 @@ class Activity:
     Parameters
     ----------
     table : DataFrame
-        A row per region of active material: ``region``, ``phase`` (label), ``volume`` (µm³),
-        ``reaction_current`` (µA, from ions to electrons), ``activity`` and ``inactive_because`` (str, empty
-        where it reacts): no interface, no electron path, no ion path, no gas path.
+        Of pandas, wherever the phases live. A row per region of active material: ``region``, ``phase``
+        (label), ``volume`` (µm³), ``reaction_current`` (µA, from ions to electrons), ``activity`` and
+        ``inactive_because`` (str, empty where it reacts): no interface, no electron path, no ion path, no gas
+        path.
     ion_potential, electron_potential : (z, y, x) float32
-        V; NaN outside the voxels that are connected to the carrier's terminal.
+        V; NaN outside the voxels that are connected to the carrier's terminal. Where the phases live.
     current : float
         From terminal to terminal, µA.
     current_in, current_out, reaction : float
@@ -133,11 +134,9 @@ def activity(
     ------
     InputError
         A phase that conducts ions and electrons at once, no active material, conductivities or terminals that
-        are missing, a terminal that touches no conductor.
+        are missing, a terminal that touches no conductor, regions that are not where the phases are.
     ConvergenceError
         The residual is above the tolerance after ``limit`` iterations.
-    DeviceError
-        Phases on a GPU: there is no such solver there yet.
 
     Notes
     -----
@@ -148,16 +147,16 @@ def activity(
     beyond the input: about 100 bytes per voxel, 4 more without regions.
     """
     check_phases(phases)
-    check_host(phases, "local activity")
     spacing = check_spacing(spacing)
-    model = Model(np.ascontiguousarray(phases), materials, kinetics, spacing, regions, voltage)
+    contiguous = namespace(phases).ascontiguousarray(phases)
+    model = Model(contiguous, materials, kinetics, spacing, regions, voltage)
     thermal = kinetics.thermal_voltage if nonlinear else 0.0
     x, report = _newton(model, thermal, tolerance, limit) if nonlinear else _linear(model, tolerance, limit)
     return _result(model, x, thermal, report)
 
 
-def _linear(model: Model, tolerance: float, limit: int) -> tuple[np.ndarray, dict[str, Any]]:
-    found = _cpu.transport.solve(
+def _linear(model: Model, tolerance: float, limit: int) -> tuple[Any, dict[str, Any]]:
+    found = model.side.transport.solve(
         model.faces, model.phases.shape, model.ends, model.values, model.source(),
         tolerance=tolerance, limit=limit, balance=model.balanced(tolerance),
     )  # fmt: skip
@@ -166,23 +165,23 @@ def _linear(model: Model, tolerance: float, limit: int) -> tuple[np.ndarray, dic
     return found.potential, {"residual": found.residual, "iterations": found.iterations}
 
 
-def _newton(model: Model, thermal: float, tolerance: float, limit: int) -> tuple[np.ndarray, dict[str, Any]]:
+def _newton(model: Model, thermal: float, tolerance: float, limit: int) -> tuple[Any, dict[str, Any]]:
     """Solve Butler-Volmer kinetics: linear systems about one potential after the other."""
-    source, start = model.source(), float(np.linalg.norm(model.source()))
+    norm_of = model.xp.linalg.norm
+    source, start = model.source(), float(norm_of(model.source()))
     tangent = model.faces.copy()
     test = model.balanced(tolerance)
 
-    def residual_at(x: np.ndarray) -> np.ndarray:
-        left: np.ndarray = _cpu.transport.butler_volmer_residual(
+    def residual_at(x: Any) -> Any:
+        return model.side.transport.butler_volmer_residual(
             model.faces, tangent, model.phases, model.carrier, model.table, model.spacing, x, thermal,
             model.ends, model.values, source,
         )  # fmt: skip
-        return left
 
-    x, residual = np.zeros_like(source), source.copy()
+    x, residual = model.xp.zeros_like(source), source.copy()
     norm, iterations = start, 0
     for step in range(1, NEWTON_STEPS + 1):
-        found = _cpu.transport.solve(
+        found = model.side.transport.solve(
             tangent, model.phases.shape, model.ends, model.values, residual.copy(),
             tolerance=INNER, limit=limit,
         )  # fmt: skip
@@ -193,7 +192,7 @@ def _newton(model: Model, thermal: float, tolerance: float, limit: int) -> tuple
         while True:
             trial = x + size * found.potential
             residual = residual_at(trial)
-            ahead = float(np.linalg.norm(residual))
+            ahead = float(norm_of(residual))
             if ahead < norm or size < SMALLEST:
                 break
             size /= 2
@@ -210,20 +209,20 @@ def _not_converged(residual: float, iterations: int, tolerance: float) -> str:
     )
 
 
-def _result(model: Model, x: np.ndarray, thermal: float, report: dict[str, Any]) -> Activity:
+def _result(model: Model, x: Any, thermal: float, report: dict[str, Any]) -> Activity:
     """Sum what reacts per region and say why the others do not."""
     ions = mask(model.labels["ion"])
     count = int(model.regions.max())
-    current, voxels, reached, touching = _cpu.transport.reacting_regions(
+    sums = model.side.transport.reacting_regions(
         model.faces, model.phases, model.carrier, model.table, model.active, ions, model.spacing, x, thermal,
         model.regions, count,
     )  # fmt: skip
-    owner = np.zeros(count + 1, np.int64)
-    owner[model.regions.reshape(-1)] = model.phases.reshape(-1)
+    current, voxels, reached, touching = map(_on_host, sums)
+    owner = _active_label(model, count)
     gas = np.zeros(count + 1, bool)
     if model.edges is not None:
-        touching, gas = model.edge_counts(count)
-    mine = np.flatnonzero(model.active[owner] & (voxels > 0))
+        touching, gas = map(_on_host, model.edge_counts(count))
+    mine = np.flatnonzero(owner >= 0)
     mine = mine[mine > 0]
     reason = _reasons(current[mine], touching[mine], reached[mine], gas[mine])
     volume = voxels[mine] * math.prod(model.spacing)
@@ -242,11 +241,12 @@ def _result(model: Model, x: np.ndarray, thermal: float, report: dict[str, Any])
         }
     )
     spread = max(entering, leaving, reacted) - min(entering, leaving, reacted)
-    potential = x[model.guard : -model.guard].reshape(model.phases.shape)
+    potential = x[model.guard : -model.guard].reshape(model.phases.shape).astype(np.float32)
+    nowhere = np.float32(np.nan)
     return Activity(
         table=table,
-        ion_potential=np.where(model.carrier == ION, potential, np.nan).astype(np.float32),
-        electron_potential=np.where(model.carrier == ELECTRON, potential, np.nan).astype(np.float32),
+        ion_potential=model.xp.where(model.carrier == ION, potential, nowhere),
+        electron_potential=model.xp.where(model.carrier == ELECTRON, potential, nowhere),
         current=0.5 * (entering + leaving),
         current_in=entering,
         current_out=leaving,
@@ -254,6 +254,20 @@ def _result(model: Model, x: np.ndarray, thermal: float, report: dict[str, Any])
         imbalance=spread / abs(entering) if entering else 0.0,
         **report,
     )
+
+
+def _active_label(model: Model, count: int) -> np.ndarray:
+    """Return the label of every region of active material, −1 for all others, on the host."""
+    owner = np.full(count + 1, -1)
+    for label in np.flatnonzero(model.active).tolist():
+        regions = model.regions[model.phases == label]
+        owner[_on_host(model.xp.bincount(regions, minlength=count + 1)) > 0] = label
+    return owner
+
+
+def _on_host(values: Any) -> np.ndarray:
+    """Return what there is one of per region as a NumPy array."""
+    return np.asarray(values.get() if is_cupy_array(values) else values)
 
 
 def _reasons(current: np.ndarray, touching: np.ndarray, reached: np.ndarray, gas: np.ndarray) -> np.ndarray:

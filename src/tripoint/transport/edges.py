@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,16 @@ from tripoint.boundary import Access, junction_edges
 from tripoint.errors import InputError
 from tripoint.materials import Materials
 from tripoint.sample import Spacing
+from tripoint.tables import namespace, sums
 
 REACTS = 2
 """Product of the carriers, 1 for ions and 2 for electrons, of two voxels that react."""
+
+OTHERS = np.array([[1, 2], [0, 2], [0, 1]])
+"""The two axes across each axis."""
+
+RECORDS = 4
+"""Triples at most that four voxels around an edge have: any three of their phases."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,13 @@ class RingEdges:
         One record per lattice edge, of the highest status there.
     """
 
-    rings: np.ndarray
-    axis: np.ndarray
-    status: np.ndarray
-    length: np.ndarray
-    first: np.ndarray
+    rings: Any
+    axis: Any
+    status: Any
+    length: Any
+    first: Any
 
-    def faces(self, carrier: np.ndarray, spacing: Spacing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def faces(self, carrier: Any, spacing: Spacing) -> tuple[Any, Any, Any]:
         """Share the length of the active edges among the faces of ions with electrons around them.
 
         Returns
@@ -51,14 +59,14 @@ class RingEdges:
         """
         live = self.first & (self.status == 2)
         whole = float(self.length[live].sum(dtype=np.float64))
-        axis, index, raw = _ring_faces(self.rings[live], self.axis[live], carrier, np.array(spacing))
+        axis, index, raw = _ring_faces(self.rings[live], self.axis[live], carrier, spacing)
         if raw.size == 0 or whole <= 0:
             return axis[:0], index[:0], raw[:0]
-        faces, where = np.unique(3 * index + axis, return_inverse=True)
-        return faces % 3, faces // 3, np.bincount(where, raw) * (whole / raw.sum())
+        faces, where = namespace(carrier).unique(3 * index + axis, return_inverse=True)
+        return faces % 3, faces // 3, sums(where, raw, len(faces)) * (whole / raw.sum())
 
 
-def reacting_edges(phases: np.ndarray, spacing: Spacing, materials: Materials, access: Access) -> RingEdges:
+def reacting_edges(phases: Any, spacing: Spacing, materials: Materials, access: Access) -> RingEdges:
     """Find the edges of every junction that holds an ion and an electron conductor.
 
     Raises
@@ -75,11 +83,10 @@ def reacting_edges(phases: np.ndarray, spacing: Spacing, materials: Materials, a
         )
         raise InputError(message)
     edges = junction_edges(phases, spacing, triples, access=access)
-    begins = np.ones(len(edges), bool)
-    begins[1:] = (np.diff(edges.index) != 0) | (np.diff(edges.axis) != 0)
-    steps = np.array([phases.shape[1] * phases.shape[2], phases.shape[2], 1])
+    begins = namespace(phases).ones(len(edges), dtype=bool)
+    begins[1:] = (edges.index[1:] != edges.index[:-1]) | (edges.axis[1:] != edges.axis[:-1])
     return RingEdges(
-        rings=_rings(edges.index, edges.axis, steps),
+        rings=_rings(edges.index, edges.axis, phases.shape),
         axis=edges.axis,
         status=edges.status,
         length=edges.edge_length,
@@ -87,35 +94,39 @@ def reacting_edges(phases: np.ndarray, spacing: Spacing, materials: Materials, a
     )
 
 
-def _rings(index: np.ndarray, axis: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def _rings(index: Any, axis: Any, shape: tuple[int, ...]) -> Any:
     """Return the four voxels around every edge, in turn, (n, 4) int64."""
-    others = np.array([[1, 2], [0, 2], [0, 1]])[axis]
-    a, b = steps[others[:, 0]], steps[others[:, 1]]
-    return np.stack([index, index + a, index + a + b, index + b], axis=1)
+    xp = namespace(index)
+    steps = np.array([shape[1] * shape[2], shape[2], 1])[OTHERS]
+    a, b = (xp.asarray(steps[:, k])[axis] for k in (0, 1))
+    return xp.stack([index, index + a, index + a + b, index + b], axis=1)
 
 
-def _ring_faces(
-    rings: np.ndarray, axis: np.ndarray, carrier: np.ndarray, spacing: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _ring_faces(rings: Any, axis: Any, carrier: Any, spacing: Spacing) -> tuple[Any, Any, Any]:
     """Return the faces of ions with electrons around edges: axis, lower voxel, part of the length."""
-    others = np.array([[1, 2], [0, 2], [0, 1]])[axis]
-    held = carrier[rings].astype(np.int64)
+    xp = namespace(rings)
+    held = carrier[rings]
     # From each voxel of the ring to the next: along the first other axis, the second, and back.
     pairs = ((0, 1, 0), (1, 2, 1), (3, 2, 0), (0, 3, 1))
-    reacts = np.stack([(held[:, i] * held[:, j]) == REACTS for i, j, _ in pairs], axis=1)
-    share = spacing[axis] / np.maximum(reacts.sum(axis=1), 1)
-    edge, which = np.nonzero(reacts)
-    lower = np.array([pair[0] for pair in pairs])[which]
-    along = np.array([pair[2] for pair in pairs])[which]
-    return others[edge, along], rings[edge, lower], share[edge]
+    reacts = xp.stack([(held[:, i] * held[:, j]) == REACTS for i, j, _ in pairs], axis=1)
+    share = xp.asarray(np.array(spacing))[axis] / xp.maximum(reacts.sum(axis=1), 1)
+    edge, which = xp.nonzero(reacts)
+    lower = xp.asarray(np.array([pair[0] for pair in pairs]))[which]
+    along = xp.asarray(np.array([pair[2] for pair in pairs]))[which]
+    return xp.asarray(OTHERS)[axis[edge], along], rings[edge, lower], share[edge]
 
 
-def _best_record(first: np.ndarray, status: np.ndarray) -> np.ndarray:
-    """Return one record per edge: the first among those of highest status."""
-    group = np.cumsum(first) - 1
-    best = np.zeros(group[-1] + 1 if len(group) else 0, np.uint8)
-    np.maximum.at(best, group, status)
-    candidates = np.flatnonzero(status == best[group])
-    chosen = np.zeros(len(first), bool)
-    chosen[candidates[np.unique(group[candidates], return_index=True)[1]]] = True
-    return chosen
+def _best_record(first: Any, status: Any) -> Any:
+    """Return one record per edge: the first among those of highest status.
+
+    A lattice edge has at most four records, next to each other: three steps on see them all.
+    """
+    xp = namespace(first)
+    n = len(first)
+    group = xp.cumsum(first.astype(xp.int64))
+    best = xp.ones(n, dtype=bool)
+    for ahead in range(1, min(n, RECORDS)):
+        together = group[ahead:] == group[:-ahead]
+        best[:-ahead] &= ~(together & (status[ahead:] > status[:-ahead]))
+        best[ahead:] &= ~(together & (status[:-ahead] >= status[ahead:]))
+    return best

@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
-from tripoint import _cpu, percolation
+from tripoint import _cpu, _cuda, percolation
 from tripoint.boundary import Access, contacts
 from tripoint.boundary.regions import check_regions
 from tripoint.distance import transform
 from tripoint.errors import InputError
 from tripoint.materials import CARRIERS, FACES, Materials
 from tripoint.sample import Spacing
+from tripoint.tables import column, namespace
 from tripoint.transport.edges import RingEdges, reacting_edges
 from tripoint.transport.kinetics import Kinetics
+from tripoint.transport.planes import places_on_face
 
 ION, ELECTRON = 1, 2
 
 
 class Model:
-    """The conductances of one problem, and what its solution means."""
+    """The conductances of one problem, and what its solution means; volumes live where the phases do."""
 
     def __init__(
         self,
@@ -34,23 +37,20 @@ class Model:
         voltage: float,
     ) -> None:
         self.phases, self.spacing, self.voltage = phases, spacing, voltage
-        self.labels = _roles(phases, materials)
-        self.table = _conductivity(phases, materials, kinetics)
+        self.xp, self.side = namespace(phases), _cuda if is_cupy_array(phases) else _cpu
+        self.labels = _roles(materials)
+        present = self.side.boundary.labels_present(phases)
+        self.table = _conductivity(present, materials, kinetics)
         self.active = mask([p.label for p in materials.phases if p.active])
         if regions is None:
-            self.regions = _mask_numbers(materials)[phases]
+            self.regions = self.of_labels(_mask_numbers(materials))
         else:
-            check_regions(regions)
-            if regions.shape != phases.shape:
-                message = (
-                    f"regions have the shape {regions.shape}, the phases {phases.shape}; expected the same"
-                )
-                raise InputError(message)
-            self.regions = np.ascontiguousarray(regions)
+            _check_regions(regions, phases)
+            self.regions = self.xp.ascontiguousarray(regions)
         access = percolation.access(phases, materials)
-        self.carrier = _unknowns(phases, access, self.labels)
+        self.carrier = self._unknowns(access)
         boundary = _boundary(self.table, self.active, kinetics)
-        self.faces = _cpu.transport.conduction_faces(
+        self.faces = self.side.transport.conduction_faces(
             phases,
             self.carrier,
             self.table,
@@ -61,17 +61,29 @@ class Model:
         self.guard = phases.shape[1] * phases.shape[2]
         self.entry, self.entry_values = self._terminal(materials.terminals["ion"], ION, "ion")
         self.leave, self.leave_values = self._terminal(materials.terminals["electron"], ELECTRON, "electron")
-        self.ends = np.concatenate([self.entry, self.leave])
-        self.values = np.concatenate([self.entry_values, self.leave_values])
+        self.ends = self.xp.concat([self.entry, self.leave])
+        self.values = self.xp.concat([self.entry_values, self.leave_values])
         self.edges: RingEdges | None = None
         if kinetics.reaction == "interface":
             self._react_on_faces(materials, kinetics)
         else:
             self.edges = self._react_on_edges(materials, kinetics, access)
 
-    def _terminal(self, face: str, carrier: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def of_labels(self, table: np.ndarray) -> Any:
+        """Return the entry of a (256,) table for the label of every voxel, where the phases live."""
+        return self.xp.asarray(table)[self.phases]
+
+    def _unknowns(self, access: Access) -> Any:
+        """Return ION and ELECTRON where a voxel's component reaches the carrier's terminal, 0 elsewhere."""
+        unknowns = self.xp.zeros(self.phases.shape, dtype=self.xp.uint8)
+        for value, carrier in ((ION, "ion"), (ELECTRON, "electron")):
+            bit = np.uint8(1 << (2 * CARRIERS.index(carrier)))
+            unknowns[self.of_labels(mask(self.labels[carrier])) & ((access.volume & bit) > 0)] = value
+        return unknowns
+
+    def _terminal(self, face: str, carrier: int, name: str) -> tuple[Any, Any]:
         axis, last = divmod(FACES.index(face), 2)
-        plane = np.take(np.arange(self.phases.size).reshape(self.phases.shape), -last, axis).ravel()
+        plane = places_on_face(self.phases, axis, bool(last)).reshape(-1)
         plane = plane[self.carrier.reshape(-1)[plane] == carrier]
         if plane.size == 0:
             message = (
@@ -80,7 +92,7 @@ class Model:
             )
             raise InputError(message)
         area = math.prod(self.spacing) / self.spacing[axis]
-        sigma = self.table[self.phases.reshape(-1)[plane]]
+        sigma = self.xp.asarray(self.table)[self.phases.reshape(-1)[plane]]
         return plane + self.guard, 2 * area * sigma / self.spacing[axis]
 
     def _react_on_faces(self, materials: Materials, kinetics: Kinetics) -> None:
@@ -88,13 +100,13 @@ class Model:
         exchange: Any = kinetics.exchange
         if kinetics.enhancement_length > 0:
             additive = [p.label for p in materials.phases if "electron" in p.conducts and not p.active]
-            far = transform(mask(additive)[self.phases].view(np.uint8), self.spacing)
+            far = transform(self.of_labels(mask(additive)).view(np.uint8), self.spacing)
             far /= -np.float32(kinetics.enhancement_length)
-            np.exp(far, out=far)
+            self.xp.exp(far, out=far)
             far *= np.float32(kinetics.exchange * (1 - kinetics.enhancement_floor))
             far += np.float32(kinetics.exchange * kinetics.enhancement_floor)
             exchange = far
-        _cpu.transport.reaction_faces(
+        self.side.transport.reaction_faces(
             self.faces, self.phases, self.carrier, self.table, self.active, self.spacing, exchange,
             self.regions, pairs, scales,
         )  # fmt: skip
@@ -102,22 +114,22 @@ class Model:
     def _react_on_edges(self, materials: Materials, kinetics: Kinetics, access: Access) -> RingEdges:
         """Spread the conductance of every active junction edge over the faces around it."""
         edges = reacting_edges(self.phases, self.spacing, materials, access)
-        electrons = (self.carrier == ELECTRON) & ~self.active[self.phases]
-        reacting = np.where(electrons, 0, self.carrier).reshape(-1)
+        passive = (self.carrier == ELECTRON) & ~self.of_labels(self.active)
+        reacting = self.xp.where(passive, np.uint8(0), self.carrier).reshape(-1)
         axis, index, length = edges.faces(reacting, self.spacing)
         if index.size:
-            _cpu.transport.junction_faces(
+            self.side.transport.junction_faces(
                 self.faces, self.phases, self.table, self.spacing, axis, index, kinetics.exchange * length
             )
         return edges
 
-    def source(self) -> np.ndarray:
+    def source(self) -> Any:
         """Return the currents into the voxels at the ion terminal."""
-        source = np.zeros(self.phases.size + 2 * self.guard)
+        source = self.xp.zeros(self.phases.size + 2 * self.guard, dtype=self.xp.float64)
         source[self.entry] = self.voltage * self.entry_values
         return source
 
-    def currents(self, x: np.ndarray) -> tuple[float, float]:
+    def currents(self, x: Any) -> tuple[float, float]:
         """Return what enters and what leaves at the terminals."""
         entering = float((self.entry_values * (self.voltage - x[self.entry])).sum())
         return entering, float((self.leave_values * x[self.leave]).sum())
@@ -126,28 +138,42 @@ class Model:
         """Return the test of a potential: what is lost on either side is a small part of the current."""
         kind = self.carrier.reshape(-1)
 
-        def test(x: np.ndarray, residual: np.ndarray) -> bool:
+        def test(x: Any, residual: Any) -> bool:
             entering, leaving = self.currents(x)
-            left = np.bincount(kind, residual[self.guard : -self.guard], 3)[1:]
-            return bool(np.abs(left).sum() <= tolerance * max(abs(entering), abs(leaving)))
+            inside = residual[self.guard : -self.guard]
+            left = sum(
+                abs(float(self.xp.where(kind == carrier, inside, 0.0).sum())) for carrier in (ION, ELECTRON)
+            )
+            return left <= tolerance * max(abs(entering), abs(leaving))
 
         return test
 
-    def edge_counts(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def edge_counts(self, count: int) -> tuple[Any, Any]:
         """Return the junction edges at every region's active material, and where only the gas is missing."""
         assert self.edges is not None
         rings, status = self.edges.rings, self.edges.status
         flat = self.phases.reshape(-1)[rings]
         held = self.carrier.reshape(-1)[rings]
-        mine = self.active[flat]
+        mine = self.xp.asarray(self.active)[flat]
         regions = self.regions.reshape(-1)[rings]
-        touching = np.bincount(regions[mine], minlength=count + 1)
+        touching = self.xp.bincount(regions[mine], minlength=count + 1)
         both = (held == ION).any(axis=1) & (held == ELECTRON).any(axis=1) & (status != 2)
-        gas = np.bincount(regions[both][mine[both]], minlength=count + 1) > 0
+        gas = self.xp.bincount(regions[both][mine[both]], minlength=count + 1) > 0
         return touching, gas
 
 
-def _roles(phases: Any, materials: Materials) -> dict[str, tuple[int, ...]]:
+def _check_regions(regions: Any, phases: Any) -> None:
+    check_regions(regions)
+    if regions.shape != phases.shape:
+        message = f"regions have the shape {regions.shape}, the phases {phases.shape}; expected the same"
+        raise InputError(message)
+    if is_cupy_array(regions) != is_cupy_array(phases):
+        sides = ["the GPU" if is_cupy_array(volume) else "the host" for volume in (regions, phases)]
+        message = f"regions are on {sides[0]} and the phases on {sides[1]}; bring both to one side"
+        raise InputError(message)
+
+
+def _roles(materials: Materials) -> dict[str, tuple[int, ...]]:
     """Return the labels of the ion and of the electron conductors."""
     labels = {carrier: materials.network(carrier) for carrier in ("ion", "electron")}
     for carrier, members in labels.items():
@@ -172,10 +198,9 @@ def _roles(phases: Any, materials: Materials) -> dict[str, tuple[int, ...]]:
     return labels
 
 
-def _conductivity(phases: Any, materials: Materials, kinetics: Kinetics) -> np.ndarray:
+def _conductivity(present: Sequence[int], materials: Materials, kinetics: Kinetics) -> np.ndarray:
     """Return S/m of every label for the carrier it conducts; 1 where it conducts none."""
     table = np.ones(256)
-    present = np.bincount(phases.reshape(-1), minlength=256) > 0
     for phase in materials.phases:
         for carrier in ("ion", "electron"):
             if carrier not in phase.conducts:
@@ -183,7 +208,7 @@ def _conductivity(phases: Any, materials: Materials, kinetics: Kinetics) -> np.n
             role = "ion" if carrier == "ion" else "active" if phase.active else "additive"
             value = getattr(kinetics, role)
             value = phase.conductivity.get(carrier) if value is None else value
-            if value is None and present[phase.label]:
+            if value is None and phase.label in present:
                 message = (
                     f"phase '{phase.name}' has no conductivity for the {carrier}; give it in the materials, "
                     f"such as conductivity: {{{carrier}: 0.1}} in S/m, or choose a regime"
@@ -199,22 +224,15 @@ def _boundary(table: np.ndarray, active: np.ndarray, kinetics: Kinetics) -> np.n
     return np.where(active, kinetics.voxel_size / table * (1 / kinetics.boundary_factor - 1), 0.0)
 
 
-def _unknowns(phases: Any, access: Access, labels: dict[str, tuple[int, ...]]) -> np.ndarray:
-    """Return ION and ELECTRON where a voxel's component reaches the carrier's terminal, 0 elsewhere."""
-    unknowns = np.zeros(phases.shape, np.uint8)
-    for value, carrier in ((ION, "ion"), (ELECTRON, "electron")):
-        bit = np.uint8(1 << (2 * CARRIERS.index(carrier)))
-        unknowns[mask(labels[carrier])[phases] & ((access.volume & bit) > 0)] = value
-    return unknowns
-
-
-def _area_scales(regions: Any, spacing: Spacing) -> tuple[np.ndarray, np.ndarray]:
+def _area_scales(regions: Any, spacing: Spacing) -> tuple[Any, Any]:
     """Return every pair of regions as lower · 2³² + higher, sorted, and Crofton area / area of the faces."""
     table = contacts(regions, spacing).table
-    faces = table[["faces_z", "faces_y", "faces_x"]].to_numpy() @ (math.prod(spacing) / np.array(spacing))
-    pairs = (table["source"].to_numpy().astype(np.int64) << 32) | table["target"].to_numpy()
-    order = np.argsort(pairs, kind="stable")
-    return pairs[order], (table["area"].to_numpy() / faces)[order]
+    faces = sum(
+        column(table, f"faces_{axis}") * (math.prod(spacing) / h)
+        for axis, h in zip("zyx", spacing, strict=True)
+    )
+    pairs = (column(table, "source", np.int64) << 32) | column(table, "target", np.int64)
+    return pairs, column(table, "area") / faces
 
 
 def mask(labels: Sequence[int]) -> np.ndarray:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
-from tripoint import _cpu
+from tripoint import _cpu, _cuda
 from tripoint.errors import ConvergenceError, InputError
 from tripoint.materials import Materials
 from tripoint.sample import check_phases, check_spacing
-from tripoint.transport.host import check_host
+from tripoint.sides import FACE_SLICES
+from tripoint.tables import namespace, sums
+from tripoint.transport.planes import places_on_face
 
 AXES = ("z", "y", "x")
 
@@ -102,8 +105,6 @@ def tortuosity(
         Labels that are absent, conductivities that are not positive, fewer than three planes along the axis.
     ConvergenceError
         The residual is above the tolerance after ``limit`` iterations.
-    DeviceError
-        Phases on a GPU: there is no such solver there yet.
 
     Notes
     -----
@@ -112,25 +113,25 @@ def tortuosity(
     (2016) 203-210.
     """
     check_phases(phases)
-    check_host(phases, "tortuosity")
     spacing = check_spacing(spacing)
     number = _axis(axis, phases.shape)
     table = conductivities(phases, conductors)
     if plane not in ("face", "centre"):
         message = f"plane is {plane!r}; expected 'face' or 'centre'"
         raise InputError(message)
-    network = (table > 0)[phases]
-    fraction = float(network.mean())
-    mean = float(table @ np.bincount(np.ravel(phases), minlength=256)) / phases.size
-    carrier = np.ascontiguousarray(_cpu.transport.spanning(network, number)).view(np.uint8)
-    del network
-    effective = float(np.count_nonzero(carrier)) / phases.size
+    xp, side = namespace(phases), _side(phases)
+    phases = xp.ascontiguousarray(phases)
+    counts = side.boundary.label_counts(phases)
+    fraction = float(counts[table > 0].sum()) / phases.size
+    mean = float(table @ counts) / phases.size
+    carrier = side.transport.spanning(xp.asarray(table > 0)[phases], number)
+    carrier = xp.ascontiguousarray(carrier).view(np.uint8)
+    counts = _counts_within(phases, carrier, np.flatnonzero(table))
+    effective = float(counts.sum()) / phases.size
     if effective == 0:
         return Tortuosity(AXES[number], math.inf, 0.0, fraction, 0.0, math.inf, spans=False)
-    spanning_mean = float(table @ np.bincount(phases[carrier > 0], minlength=256)) / phases.size
-    found, conductance, imbalance = _conduct(
-        np.ascontiguousarray(phases), carrier, table, spacing, number, plane, tolerance, limit
-    )
+    spanning_mean = float(table @ counts) / phases.size
+    found, conductance, imbalance = _conduct(phases, carrier, table, spacing, number, plane, tolerance, limit)
     planes = phases.shape[number] - (plane == "centre")
     area = math.prod(spacing) / spacing[number] * phases.size / phases.shape[number]
     conductivity = conductance * planes * spacing[number] / area
@@ -173,7 +174,7 @@ def tortuosities(
     dict of name to dict of axis to Tortuosity
         By the phase's name, and by the carrier's. Labels that are absent are left out.
     """
-    present = set(np.flatnonzero(np.bincount(np.ravel(phases), minlength=256)).tolist())
+    present = _side(phases).boundary.labels_present(phases)
     networks: dict[str, Any] = {
         phase.name: phase.label for phase in materials.phases if phase.conducts and phase.label in present
     }
@@ -192,11 +193,11 @@ def conductivities(phases: Any, conductors: Any) -> np.ndarray:
     if isinstance(conductors, int | np.integer):
         conductors = (int(conductors),)
     values = dict(conductors) if isinstance(conductors, Mapping) else dict.fromkeys(conductors, 1.0)
-    present = np.flatnonzero(np.bincount(np.ravel(phases), minlength=256))
+    present = _side(phases).boundary.labels_present(phases)
     table = np.zeros(256)
     for label, value in values.items():
         if label not in present:
-            message = f"label {label!r} is not in the volume; its labels are {present.tolist()}"
+            message = f"label {label!r} is not in the volume; its labels are {list(present)}"
             raise InputError(message)
         if not (isinstance(value, int | float | np.number) and 0 < value < math.inf):
             message = f"label {label} has the conductivity {value!r}; expected a positive number in S/m"
@@ -225,21 +226,21 @@ def _conduct(
     phases: Any, carrier: Any, table: Any, spacing: Any, axis: int, plane: str, tolerance: float, limit: int
 ) -> tuple[Any, float, float]:
     """Return the solution, the conductance from end to end (S·µm/m), and the imbalance of its currents."""
-    resistivity = np.where(table > 0, 1 / np.where(table > 0, table, 1), 0.0)
-    along = np.moveaxis(phases, axis, 0), np.moveaxis(carrier, axis, 0)
-    outer = [(resistivity[along[0][k]], along[1][k] > 0) for k in (0, -1)]
+    xp = namespace(phases)
+    resistivity = xp.asarray(np.where(table > 0, 1 / np.where(table > 0, table, 1), 0.0))
+    faces = FACE_SLICES[2 * axis], FACE_SLICES[2 * axis + 1]
+    outer = [(resistivity[phases[face]], carrier[face] > 0) for face in faces]
     if plane == "centre":
         # The outermost planes are at the potential of the terminals: what is solved lies between them.
         inner = tuple(slice(1, -1) if k == axis else slice(None) for k in range(3))
-        phases, carrier = np.ascontiguousarray(phases[inner]), np.ascontiguousarray(carrier[inner])
+        phases, carrier = xp.ascontiguousarray(phases[inner]), xp.ascontiguousarray(carrier[inner])
     area, length = math.prod(spacing) / spacing[axis], spacing[axis]
-    places = np.moveaxis(np.arange(phases.size).reshape(phases.shape), axis, 0)
     index, values = [], []
-    for k, (beyond, conducting) in zip((0, -1), outer, strict=True):
-        touching = (np.take(carrier, k, axis) > 0) & conducting
-        here = resistivity[np.take(phases, k, axis)]
+    for last, (face, (beyond, conducting)) in enumerate(zip(faces, outer, strict=True)):
+        touching = (carrier[face] > 0) & conducting
+        here = resistivity[phases[face]]
         resistance = 0.5 * length * (here if plane == "face" else here + beyond)
-        index.append(places[k][touching])
+        index.append(places_on_face(phases, axis, bool(last))[touching])
         values.append(area / resistance[touching])
     return _solve_between(phases, carrier, table, spacing, index, values, tolerance, limit)
 
@@ -249,25 +250,28 @@ def _solve_between(
     carrier: Any,
     table: Any,
     spacing: Any,
-    index: list[np.ndarray],
-    values: list[np.ndarray],
+    index: list[Any],
+    values: list[Any],
     tolerance: float,
     limit: int,
 ) -> tuple[Any, float, float]:
+    xp, side = namespace(phases), _side(phases)
     guard = phases.shape[1] * phases.shape[2]
     entry, leave = (places + guard for places in index)
-    source = np.zeros(phases.size + 2 * guard)
+    source = xp.zeros(phases.size + 2 * guard, dtype=xp.float64)
     source[entry] = values[0]
     currents = [0.0, 0.0]
 
-    def balanced(x: np.ndarray, _: np.ndarray) -> bool:
+    def balanced(x: Any, _: Any) -> bool:
         currents[0] = float((values[0] * (1 - x[entry])).sum())
         currents[1] = float((values[1] * x[leave]).sum())
         return abs(currents[0] - currents[1]) <= tolerance * abs(currents[0])
 
-    faces = _cpu.transport.conduction_faces(phases, carrier, table, spacing)
-    ends, conductances = np.concatenate([entry, leave]), np.concatenate(values)
-    found = _cpu.transport.solve(
+    faces = side.transport.conduction_faces(phases, carrier, table, spacing)
+    # Of a single plane between the terminals, a voxel has both.
+    ends, where = xp.unique(xp.concat([entry, leave]), return_inverse=True)
+    conductances = sums(where, xp.concat(values), len(ends))
+    found = side.transport.solve(
         faces, phases.shape, ends, conductances, source, tolerance=tolerance, limit=limit, balance=balanced
     )
     if not found.balanced:
@@ -278,3 +282,15 @@ def _solve_between(
         raise ConvergenceError(message)
     mean = 0.5 * (currents[0] + currents[1])
     return found, mean, abs(currents[0] - currents[1]) / mean
+
+
+def _counts_within(phases: Any, carrier: Any, labels: Any) -> np.ndarray:
+    """Return how many voxels of each label are unknowns, (256,) int64, on the host."""
+    counts = np.zeros(256, np.int64)
+    for label in labels.tolist():
+        counts[label] = int(((phases == label) & (carrier > 0)).sum())
+    return counts
+
+
+def _side(phases: Any) -> Any:
+    return _cuda if is_cupy_array(phases) else _cpu

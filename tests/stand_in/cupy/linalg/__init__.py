@@ -1,4 +1,4 @@
-"""Nothing yet: tripoint solves nothing on the GPU.  The name is there for array-api-compat."""
+"""What tripoint asks of CuPy's linear algebra, by NumPy."""
 
 from typing import Any
 
@@ -6,7 +6,12 @@ import numpy as np
 
 from cupy._array import unwrap, wrap
 
-__all__ = ["lstsq", "norm"]
+__all__ = ["inv", "lstsq", "norm"]
+
+
+def inv(a: Any) -> Any:
+    """Return the inverse of a square matrix; CuPy says nothing of a singular one unless asked."""
+    return wrap(np.linalg.inv(unwrap(a)))
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
