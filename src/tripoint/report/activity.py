@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from tripoint.report.correlation import Correlation, in_words, spearman
 from tripoint.report.distributions import numbers
 from tripoint.report.fields import dead_particles
 from tripoint.report.palette import MISSING, REASONS
+from tripoint.report.provenance import provenance
 from tripoint.report.scene import resistance_unit, without_fragments
-from tripoint.report.wording import NOTHING, as_float, count, number, percent, quantity, short
+from tripoint.report.wording import NOTHING, count, number, percent
 
 _INK = "#3d6a96"
 _DEAD_INK = "#d55e00"
@@ -54,7 +56,7 @@ def section(result: Any) -> dict[str, Any] | None:
         "correlations": correlations,
         "any_dead": bool(dead.any()),
         "beyond": _beyond(values[~dead], up),
-        "provenance": _provenance(result, figures),
+        "provenance": provenance(result),
     }
 
 
@@ -87,7 +89,13 @@ def headline(summary: dict[str, Any]) -> list[dict[str, str]]:
 def _quantities(nodes: pd.DataFrame, materials: Any) -> list[tuple[str, str, np.ndarray]]:
     """Return what activity is compared with: name, unit, values."""
     carriers = [c for c in materials.carriers if f"depth_{c}" in nodes]
-    found = [(f"depth from the {c} terminal", "µm", numbers(nodes, f"depth_{c}")) for c in carriers]
+    at: dict[str, list[str]] = {}
+    for carrier in carriers:
+        at.setdefault(materials.terminals.get(carrier, carrier), []).append(carrier)
+    found = [
+        (f"depth from the {' and '.join(names)} terminal", "µm", numbers(nodes, f"depth_{names[0]}"))
+        for names in at.values()
+    ]
     if "junction_length" in nodes:
         length = numbers(nodes, "junction_length")
         found.append(("TPB length per particle volume", "µm⁻²", length / numbers(nodes, "volume")))
@@ -110,7 +118,7 @@ def _compared(
     mine = spearman(quantity[alive], values[alive])
     size_fixed = None
     if name != "equivalent diameter":
-        size_fixed = spearman(quantity[alive], values[alive], diameter[alive])
+        size_fixed = replace(spearman(quantity[alive], values[alive], diameter[alive]), bend=mine.bend)
     return {
         "name": name,
         "unit": unit,
@@ -134,7 +142,8 @@ def _panel(
 ) -> dict[str, Any]:
     name, unit, quantity = entry
     known = np.isfinite(quantity)
-    across = axis_for(quantity[known], f"{name}, {unit}", from_zero=True)
+    shown = quantity[known & (quantity <= np.quantile(quantity[known], 0.99))]
+    across = axis_for(shown, f"{name}, {unit}", from_zero=True)
     if across.log and name.startswith("depth"):
         across = Axis(0.0, across.high, across.label)
     groups = [(_INK, quantity[known & ~dead], values[known & ~dead])]
@@ -144,7 +153,7 @@ def _panel(
 
 def _histogram(values: np.ndarray, dead: np.ndarray, nodes: pd.DataFrame, up: Axis) -> Any:
     apart = [(colour, n) for _, colour, n in _reasons(nodes, dead)]
-    axis = Axis(up.low, up.high, up.label, before=0.14 if apart else 0.0)
+    axis = Axis(up.low, up.high, up.label, before=0.18 if apart else 0.0)
     return histogram_beside(values[~dead], apart, axis, "dead", f"distribution of {up.label}")
 
 
@@ -188,7 +197,7 @@ def _beyond(values: np.ndarray, axis: Axis) -> str:
     if not len(outside):
         return ""
     ends = " to ".join(dict.fromkeys(number(end) for end in (outside.min(), outside.max())))
-    return f"{count(len(outside))} beyond the range ({ends}) drawn at its edge"
+    return f"{count(len(outside))} beyond the axis ({ends}) drawn at its end"
 
 
 def _facts(figures: dict[str, Any], values: np.ndarray, dead: np.ndarray) -> list[tuple[str, str]]:
@@ -197,7 +206,7 @@ def _facts(figures: dict[str, Any], values: np.ndarray, dead: np.ndarray) -> lis
     facts = [
         (
             "particles of active material",
-            f"{count(len(values))}; {count(figures.get('fragments'))} fragments apart",
+            f"{count(len(values))}; fragments apart: {count(figures.get('fragments'))}",
         ),
         (
             "dead",
@@ -208,59 +217,6 @@ def _facts(figures: dict[str, Any], values: np.ndarray, dead: np.ndarray) -> lis
         ("below 0", f"{count((alive < 0).sum())} particles" if (alive < 0).any() else ""),
     ]
     return [(term, text) for term, text in facts if text]
-
-
-def _provenance(result: Any, figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what was solved and how well, or which map was read; what is not known is left out."""
-    if figures.get("source") != "simulation":
-        covered = figures.get("covered_fraction")
-        facts = [
-            ("map", str(figures.get("map", ""))),
-            ("covered", "" if covered is None else f"{percent(covered)} of the voxels of the particles"),
-            ("voxels without a value", count(figures.get("missing_voxels"))),
-            ("particles without a value", count(figures.get("without_value"))),
-        ]
-    else:
-        steps = as_float(figures.get("newton_steps"))
-        facts = [
-            ("regime", str(figures.get("kinetics", "")).replace("_", " ")),
-            *_conductivities(result.sample.materials),
-            *_reaction(result.sample.materials.kinetics),
-            ("voltage between the terminals", quantity(_voltage(result.summary), "V")),
-            ("current", quantity(figures.get("current"), "µA")),
-            ("balance", f"{number(figures.get('current_balance'), 2)} of the current"),
-            ("residual", number(figures.get("residual"), 2)),
-            ("iterations", count(figures.get("iterations"))),
-            ("steps of Newton's method", count(steps) if steps > 0 else ""),
-        ]
-    return [(term, text) for term, text in facts if text and not text.startswith(NOTHING)]
-
-
-def _conductivities(materials: Any) -> list[tuple[str, str]]:
-    """Return what each phase conducts: a regime says it by role, the materials then by phase."""
-    return [
-        (f"{carrier} conductivity of {phase.name}", quantity(value, "S/m"))
-        for phase in materials.phases
-        for carrier, value in phase.conductivity.items()
-    ]
-
-
-def _reaction(kinetics: Any) -> list[tuple[str, str]]:
-    """Return where and how fast charge is transferred."""
-    if not isinstance(kinetics, dict):
-        return []
-    junction = kinetics.get("reaction") == "junction"
-    where = "along triple-phase boundaries" if junction else "where active material meets ion conductors"
-    boundary, decay = as_float(kinetics.get("boundary_factor")), as_float(kinetics.get("enhancement_length"))
-    return [
-        ("charge transfer", f"{quantity(kinetics.get('exchange'), 'S/m' if junction else 'S/m²')} {where}"),
-        ("conductance between particles", f"× {short(boundary)}" if boundary < 1 else ""),
-        ("enhanced near the additive", f"decays over {quantity(decay, 'µm')}" if decay > 0 else ""),
-    ]
-
-
-def _voltage(summary: dict[str, Any]) -> Any:
-    return summary.get("run", {}).get("configuration", {}).get("simulation", {}).get("voltage")
 
 
 def _coefficient(found: Correlation) -> str:

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from tripoint.report.wording import short
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 14, 44
+_FEWEST = 8  # points of which a median is drawn
 
 
 @dataclass(frozen=True)
@@ -128,19 +129,20 @@ def scatter(
 ) -> Markup:
     """Draw points of some groups (colour, x, y), at most 2500 of each, and the median along x of each.
 
-    The points left out are every n-th, the median is of all of them, and with ``quartiles`` so is the band
-    from the lower to the upper one. Points beyond the axes are drawn at their ends.
+    The points left out are every n-th, the median is of all of them. With ``quartiles`` there is a band from
+    the lower to the upper one, both and the median in groups of equal number instead of equal width. Points
+    beyond the axes are drawn at their ends.
     """
     frame = _Frame(across, up, 420, 250, title)
     places = [(colour, np.clip(across(x), 0, 1), np.clip(up(y), 0, 1)) for colour, x, y in groups]
     for colour, x, y in places if quartiles else ():
-        middle, (low, high) = _running(x, y, (0.25, 0.75))
+        middle, (low, high) = _running(x, y, (0.25, 0.75), equal=True)
         frame.band(middle, low, high, colour)
     for colour, x, y in places:
         step = max(1, math.ceil(len(x) / 2500))
         frame.points(x[::step], y[::step], colour)
     for colour, x, y in places:
-        middle, (median,) = _running(x, y, (0.5,))
+        middle, (median,) = _running(x, y, (0.5,), equal=quartiles)
         frame.line(middle, median, colour)
     return frame.svg()
 
@@ -230,13 +232,21 @@ class _Frame:
 
 
 def _running(
-    x: np.ndarray, y: np.ndarray, shares: tuple[float, ...], bins: int = 12
+    x: np.ndarray, y: np.ndarray, shares: tuple[float, ...], bins: int = 12, *, equal: bool = False
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the medians of x and quantiles of y in bins of x that hold at least eight points."""
-    places = np.clip((x * bins).astype(int), 0, bins - 1)
-    filled = [place for place in range(bins) if (places == place).sum() >= 8]
-    middle = np.array([np.median(x[places == place]) for place in filled])
-    return middle, [np.array([np.quantile(y[places == place], q) for place in filled]) for q in shares]
+    """Return the medians of x and quantiles of y in bins of x, of at least eight points each.
+
+    Bins are equally wide and those with fewer points are left out, or they hold equally many points.
+    """
+    if equal:
+        order = np.argsort(x, kind="stable")
+        chosen = np.array_split(order, max(1, min(bins, len(x) // _FEWEST)))
+    else:
+        places = np.clip((x * bins).astype(int), 0, bins - 1)
+        chosen = [np.flatnonzero(places == place) for place in range(bins)]
+    chosen = [points for points in chosen if len(points) >= _FEWEST]
+    middle = np.array([np.median(x[points]) for points in chosen])
+    return middle, [np.array([np.quantile(y[points], q) for points in chosen]) for q in shares]
 
 
 def _bins(values: int, at_most: int) -> int:

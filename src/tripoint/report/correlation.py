@@ -12,6 +12,7 @@ FEWEST = 10
 """With fewer pairs there is no interval: its normal approximation does not hold."""
 BENT = 0.1
 """Beyond this share a relation is called not monotonic."""
+_LIMITS, _STRENGTHS = (0.3, 0.6), ("weak", "moderate", "strong")
 _BINS = 6
 _NORMAL = 1.959963984540054  # 97.5 % quantile
 
@@ -90,7 +91,7 @@ def _explained(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def in_words(found: Correlation) -> str:
-    """Return what a correlation says, no more than its interval allows."""
+    """Return what a correlation says, no more than its interval allows: ``falling, weak to moderate``."""
     if math.isnan(found.rho):
         return "not defined" if found.n >= FEWEST else "too few particles"
     if math.isnan(found.low):
@@ -99,6 +100,6 @@ def in_words(found: Correlation) -> str:
         return "not monotonic"
     if not found.seen:
         return "no correlation seen"
-    size = abs(found.rho)
-    strength = "weak" if size < 0.3 else "moderate" if size < 0.6 else "strong"
-    return f"{strength}, {'rising' if found.rho > 0 else 'falling'}"
+    nearest, farthest = sorted(np.searchsorted(_LIMITS, [abs(found.low), abs(found.high)], side="right"))
+    named = " to ".join(dict.fromkeys((_STRENGTHS[nearest], _STRENGTHS[farthest])))
+    return f"{'rising' if found.rho > 0 else 'falling'}, {named}"

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tripoint.report.palette import DEAD, colour_table, rgb
+from tripoint.report.palette import DEAD, MISSING, colour_table, rgb
 from tripoint.report.pictures import indexed, meetings, thin
 from tripoint.report.scales import Scale, about_mean, sequential
 from tripoint.report.surfaces import host
 
-_PIXELS_AT_MOST = 600  # fields are smooth, and their pictures the largest of a page
-_NO_VALUE, _DEAD, _LINE, _FIRST = 0, 1, 2, 3  # colours of a picture; those of the scale follow
-_NOTHING = "#eceef1"
+_NO_VALUE, _DEAD, _FIRST = 0, 1, 2  # colours of a picture; those of the scale follow
 
 # channel, what to call it, unit, what is said of it
 _CHANNELS = (
@@ -22,15 +20,15 @@ _CHANNELS = (
         "ion_potential",
         "ion potential",
         "V",
-        "Pale grey conducts no ions or is not connected to their terminal.",
+        "Grey conducts no ions or is not connected to their terminal.",
     ),
     (
         "electron_potential",
         "electron potential",
         "V",
-        "Pale grey conducts no electrons or is not connected to their terminal.",
+        "Grey conducts no electrons or is not connected to their terminal.",
     ),
-    ("activity_map", "measured map", "", "Pale grey was not measured."),
+    ("activity_map", "measured map", "", "Grey was not measured."),
 )
 
 
@@ -66,7 +64,7 @@ def fields(result: Any) -> list[Field]:
     found = [_activity(result)] if "activity" in nodes and nodes["activity"].notna().any() else []
     for name, label, unit, note in _CHANNELS:
         if name in result.sample.channels:
-            planes = [thin(plane, _PIXELS_AT_MOST) for plane in middle_planes(result.sample.channels[name])]
+            planes = [thin(plane) for plane in middle_planes(result.sample.channels[name])]
             scale = sequential(np.concatenate([plane.ravel() for plane in planes]))
             pictures = [_picture(plane, scale) for plane in planes]
             found.append(Field(name, label, unit, note, scale, pictures, []))
@@ -107,16 +105,16 @@ def _activity(result: Any) -> Field:
     of_region[nodes["node"]], is_dead[nodes["node"]] = values, dead
     pictures = []
     for plane in middle_planes(result.regions):
-        regions = thin(plane, _PIXELS_AT_MOST)
+        regions = thin(plane)
         image = _indices(of_region[regions], scale)
         image[is_dead[regions]] = _DEAD
-        image[meetings(regions, image != _NO_VALUE)] = _LINE
+        image[meetings(regions, image != _NO_VALUE)] = _NO_VALUE
         pictures.append(indexed(image, _table(scale)))
     return Field(
         name="activity",
         label="activity" if simulated else "measured activity",
         unit="",
-        note="Pale grey is no active material; dark lines are contacts between particles.",
+        note="Grey is no active material; grey lines are contacts between particles.",
         scale=scale,
         pictures=pictures,
         entries=[(DEAD, "dead: does not react")] if simulated else [],
@@ -136,5 +134,5 @@ def _indices(values: np.ndarray, scale: Scale) -> np.ndarray:
 
 
 def _table(scale: Scale) -> np.ndarray:
-    apart = np.array([rgb(_NOTHING), rgb(DEAD), (40, 44, 52)], np.uint8)
+    apart = np.array([rgb(MISSING), rgb(DEAD)], np.uint8)
     return np.concatenate([apart, colour_table(scale.stops, 256 - _FIRST)])

@@ -13,14 +13,14 @@ PIXELS_AT_MOST = 900
 """Along the longer side of a picture; of a larger plane every n-th pixel is drawn."""
 
 
-def step_of(shape: tuple[int, ...], pixels_at_most: int = PIXELS_AT_MOST) -> int:
+def step_of(shape: tuple[int, ...]) -> int:
     """Return n where every n-th pixel of a plane is drawn."""
-    return max(1, math.ceil(max(shape) / pixels_at_most))
+    return max(1, math.ceil(max(shape) / PIXELS_AT_MOST))
 
 
-def thin(image: np.ndarray, pixels_at_most: int = PIXELS_AT_MOST) -> np.ndarray:
+def thin(image: np.ndarray) -> np.ndarray:
     """Return every n-th pixel."""
-    step = step_of(image.shape, pixels_at_most)
+    step = step_of(image.shape)
     return image[::step, ::step]
 
 

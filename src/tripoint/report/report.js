@@ -5,10 +5,14 @@
 (() => {
   const stack = document.querySelector(".slices");
   const layers = document.getElementById("layers");
-  layers.addEventListener("change", () => {
-    const ground = layers.querySelector("[name=ground]:checked").value;
-    const junction = layers.querySelector("[name=junction]:checked");
-    stack.className = `slices show-${ground}${junction ? " show-junction" : ""}`;
+  const junction = layers.querySelector("[name=junction]");
+  const wanted = { structure: true, field: false }; // the boundary hides what a field shows, until it is asked for
+  layers.addEventListener("change", ({ target }) => {
+    const ground = layers.querySelector("[name=ground]:checked");
+    const kind = ["phases", "particles"].includes(ground.value) ? "structure" : "field";
+    if (target === junction) wanted[kind] = junction.checked;
+    else if (junction) junction.checked = wanted[kind];
+    stack.className = `slices show-${ground.value}${junction?.checked ? " show-junction" : ""}`;
   });
 })();
 
@@ -131,7 +135,7 @@ function surfaceTraces(scene, state, property, place, kept, kind, texts) {
   const shared = {
     type: "mesh3d", x, y, z, hoverinfo: "text", text: Array.from(scene.owner, (p) => texts[p]),
     visible: state.surface, showscale: false, flatshading: false,
-    opacity: state.critical.size ? 0.25 : 1, // so that contacts between particles are seen
+    opacity: state.critical.size ? 0.07 : 1, // so that contacts deep inside are seen
     lighting: { ambient: 0.62, diffuse: 0.68, specular: 0.08, roughness: 0.8, fresnel: 0.05 },
     lightposition: { x: 1e5, y: -1e5, z: 2e5 },
   };
@@ -242,20 +246,21 @@ async function showView() {
   if (preferred !== undefined) state.property = preferred;
   byId("view-property").value = state.property;
   // true proportions, and an elongated volume fits as well
-  const lengths = scene.extent.map((length) => length + 2 * scene.pad);
+  const lengths = scene.extent.map((length) => length + 4 * scene.pad);
   const unit = Math.sqrt(2.4) / Math.hypot(...lengths);
   const axis = (d, down) => {
-    const ends = [-scene.pad, scene.extent[d] + scene.pad];
+    const ends = [-2 * scene.pad, scene.extent[d] + 2 * scene.pad];
     return {
       title: { text: `${"xyz"[d]}, µm` }, range: down ? ends.reverse() : ends, tickvals: ticks(scene.extent[d]),
       backgroundcolor: "#fff", gridcolor: "#e3e6ea", zerolinecolor: "#e3e6ea", showspikes: false,
     };
   };
+  const distance = Math.max(1, 0.95 * box.clientHeight / box.clientWidth); // all of it is seen in a narrow window too
   const layout = {
     margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "stay", font: { family: "system-ui, sans-serif", size: 12, color: "#1c2330" },
     scene: {
       aspectmode: "manual", aspectratio: { x: lengths[0] * unit, y: lengths[1] * unit, z: lengths[2] * unit },
-      camera: { eye: { x: 1.2, y: -1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } },
+      camera: { eye: { x: 1.2 * distance, y: -1.3 * distance, z: 0.8 * distance }, center: { x: 0, y: 0, z: -0.12 }, projection: { type: "perspective" } },
       // z points down as in the slices, and y with it: turned, not mirrored
       xaxis: axis(0, false), yaxis: axis(1, true), zaxis: axis(2, true),
     },

@@ -50,7 +50,7 @@ class Scale:
         """The values at both ends and in the middle, with as many digits as tell them apart."""
         middle = (self.low + self.high) / 2 if self.middle is None else self.middle
         reach, span = max(abs(self.low), abs(self.high)), self.high - self.low
-        digits = 3 + max(0, math.ceil(math.log10(reach / span))) if 0 < span < reach else 3
+        digits = max(3, 2 + math.ceil(math.log10(reach / span))) if span > 0 else 3
         # what is noise about zero next to the others is zero
         low, middle, high = (0.0 if abs(v) < 1e-9 * reach else v for v in (self.low, middle, self.high))
         return number(low, digits), short(middle, digits), number(high, digits)
