@@ -309,6 +309,15 @@ def test_summary_without_columns_and_the_other_way_round(result):
     assert Page(html).words.count("particles 151") == 1
 
 
+def test_nothing_was_measured_where_particles_are(result):
+    nodes = result.graph.nodes.assign(activity=np.nan, inactive_because="")
+    empty = changed(result, activity={"source": "map", "map": "m", "particles": 3, "cv": None})
+    empty.graph = SimpleNamespace(nodes=nodes, contacts=result.graph.contacts)
+    html = report.render(empty)
+    assert "Local activity" not in Page(html).headings
+    assert view_of(html)["properties"][0]["column"] == "phase"
+
+
 def test_hostile_names_of_a_map(result):
     entry = {"source": "map", "map": "<script>alert(1)</script>", "particles": 3, "cv": 0.1}
     html = report.render(changed(result, activity=entry))

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tripoint.report.activity_source import source_facts
 from tripoint.report.charts import Axis, axis_for, histogram_beside, scatter
 from tripoint.report.correlation import Correlation, in_words, spearman
 from tripoint.report.distributions import numbers
 from tripoint.report.fields import dead_particles
 from tripoint.report.palette import MISSING, REASONS
-from tripoint.report.provenance import provenance
 from tripoint.report.scene import resistance_unit, without_fragments
 from tripoint.report.wording import NOTHING, count, number, percent
 
 _INK = "#3d6a96"
-_DEAD_INK = "#d55e00"
 
 
 def section(result: Any) -> dict[str, Any] | None:
@@ -31,12 +30,12 @@ def section(result: Any) -> dict[str, Any] | None:
     dict
         ``simulated``, ``facts`` (pairs), ``histogram``, ``reasons`` (rows), ``panels`` (charts of activity
         against depth, TPB length and path resistance, each with its correlation), ``correlations`` (rows),
-        ``beyond`` (how many points lie beyond the charts), ``provenance`` (pairs).
+        ``beyond`` (how many points lie beyond the charts), ``source`` (pairs).
     """
     figures = result.summary.get("activity")
-    if not figures or "activity" not in result.graph.nodes:
-        return None
     nodes = result.graph.nodes
+    if not figures or "activity" not in nodes or nodes["activity"].isna().all():
+        return None
     nodes = without_fragments(nodes[nodes["activity"].notna()])
     simulated = figures.get("source") == "simulation"
     name = "activity" if simulated else "measured activity"
@@ -56,7 +55,7 @@ def section(result: Any) -> dict[str, Any] | None:
         "correlations": correlations,
         "any_dead": bool(dead.any()),
         "beyond": _beyond(values[~dead], up),
-        "provenance": provenance(result),
+        "source": source_facts(result),
     }
 
 

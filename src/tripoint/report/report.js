@@ -255,7 +255,7 @@ async function showView() {
       backgroundcolor: "#fff", gridcolor: "#e3e6ea", zerolinecolor: "#e3e6ea", showspikes: false,
     };
   };
-  const distance = Math.max(1, 0.95 * box.clientHeight / box.clientWidth); // all of it is seen in a narrow window too
+  const distance = Math.max(1, 1.1 * box.clientHeight / box.clientWidth); // all of it is seen in a narrow window too
   const layout = {
     margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "stay", font: { family: "system-ui, sans-serif", size: 12, color: "#1c2330" },
     scene: {

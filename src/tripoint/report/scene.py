@@ -136,7 +136,7 @@ def pack(values: Any, dtype: type) -> str:
 
 
 def _available(nodes: pd.DataFrame, materials: Any) -> list[tuple[str, str, str]]:
-    columns = [entry for entry in _PROPERTIES if entry[0] in nodes]
+    columns = [entry for entry in _PROPERTIES if entry[0] in nodes and nodes[entry[0]].notna().any()]
     for carrier in CARRIERS:
         columns += [
             (

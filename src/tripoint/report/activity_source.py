@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tripoint.report.wording import NOTHING, as_float, count, number, percent, quantity, short
 
 
-def provenance(result: Any) -> list[tuple[str, str]]:
+def source_facts(result: Any) -> list[tuple[str, str]]:
     """Return what was solved and how well, or which map was read; what is not known is left out."""
     figures = result.summary["activity"]
     if figures.get("source") != "simulation":
@@ -45,7 +46,7 @@ def _conductivities(materials: Any) -> list[tuple[str, str]]:
 
 def _reaction(kinetics: Any) -> list[tuple[str, str]]:
     """Return where and how fast charge is transferred."""
-    if not isinstance(kinetics, dict):
+    if not isinstance(kinetics, Mapping):
         return []
     junction = kinetics.get("reaction") == "junction"
     where = "along triple-phase boundaries" if junction else "where active material meets ion conductors"
