@@ -1,118 +1,184 @@
-"""Tortuosity factor and local activity on voxels, beside porespy where OpenPNM, its solver, is installed.
+"""Tortuosity factors beside porespy and TauFactor in the same run, and local activity, on real volumes.
 
-    python benchmarks/bench_transport.py [--output benchmarks/results] [--edges 64 128 256] [--peer]
+    python benchmarks/bench_transport.py [--output benchmarks/results] [--edges 64 128 256] [--no-peer]
 
-Every case runs in a process of its own, after a small one that compiles: seconds, iterations, peak bytes per
-voxel beyond the input, and the load of the machine while it ran.
+Every case runs in a process of its own, after a small one that compiles: seconds by the clock and of the
+processor, iterations, peak bytes per voxel beyond the input, and the load of the machine. The peers solve the
+pores of the largest cubes, each by its own definition, with its defaults, and are stopped at ``--limit``
+seconds; a ratio is the peer's time by the clock over that of the same definition here.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import tifffile
 
-CATHODE = Path(__file__).resolve().parents[2] / "shared/data/nmc_cathode/nmc-1-cal_generatedCBD_bridge.tif"
+from measuring import argument_parser, machine, peak, reset_peak, write
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SPACING = (0.4, 0.4, 0.4)
+SMALL = 24
+PEERS = {"porespy": "centre", "taufactor": "face"}
+"""Where each fixes the potential."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser = argument_parser(__doc__)
     parser.add_argument("--edges", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--peer", action="store_true", help="run porespy as well")
-    parser.add_argument("--case", nargs=2, metavar=("NAME", "EDGE"), help="one case, as JSON")
-    arguments = parser.parse_args()
-    if arguments.case:
-        print(json.dumps(measure(arguments.case[0], int(arguments.case[1]))))
+    parser.add_argument(
+        "--no-peer", action="store_true", help="leave out porespy and TauFactor: minutes each"
+    )
+    parser.add_argument("--limit", type=float, default=600, help="seconds after which a peer is stopped")
+    parser.add_argument("--case", nargs=3, metavar=("CASE", "VOLUME", "EDGE"), help="one case, as JSON")
+    options = parser.parse_args()
+    if options.case:
+        case, name, edge = options.case
+        print(json.dumps(measure(case, name, int(edge))))
         return
-    results: dict = {"machine": {"cores": os.cpu_count(), "python": platform.python_version()}}
-    for edge in arguments.edges:
-        for name in ("tortuosity", "activity", *(["porespy"] if arguments.peer else [])):
-            command = [sys.executable, __file__, "--case", name, str(edge)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            results[f"{name}_{edge}"] = json.loads(done.stdout.splitlines()[-1])
-            print(f"{name}_{edge}", json.dumps(results[f"{name}_{edge}"]), flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "transport_cpu.json").write_text(json.dumps(results, indent=2) + "\n")
+    results: dict = {"machine": machine()}
+    for edge in options.edges:
+        for case, name in (("face", "cathode"), ("face", "electrode"), ("activity", "cathode")):
+            key = f"{'tortuosity' if case == 'face' else case}_{name}_{edge}"
+            results[key] = show(key, run(case, name, edge))
+    results["refined"] = show("refined", run("refined", "none", 0))
+    for name in () if options.no_peer else ("electrode", "cathode"):
+        key = f"peers_{name}_{max(options.edges)}"
+        results[key] = show(key, beside_peers(name, max(options.edges), options.limit))
+    write(results, options.output, "transport_cpu.json")
 
 
-def volume(edge: int) -> np.ndarray:
-    """Return a cube of the real cathode, mirrored along z where it ends."""
-    image = tifffile.imread(CATHODE)
+def show(key: str, figures: dict) -> dict:
+    print(key, json.dumps(figures), flush=True)
+    return figures
+
+
+def run(case: str, name: str, edge: int, limit: float | None = None) -> dict:
+    """Return the figures of a case, measured in a process of its own; of one that is stopped only this."""
+    command = [sys.executable, __file__, "--case", case, name, str(edge)]
+    # Freed arrays go back to the system, so that what the input left is not taken for free memory.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+    try:
+        done = subprocess.run(
+            command, env=environment, check=True, capture_output=True, text=True, timeout=limit
+        )
+    except subprocess.TimeoutExpired:
+        return {"stopped_after_seconds": limit, "load": round(os.getloadavg()[0], 1)}
+    figures: dict = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def beside_peers(name: str, edge: int, limit: float) -> dict:
+    """Return both peers' figures, ours by the same definitions, and the ratios of seconds and of factors."""
+    found: dict = {}
+    for peer, plane in PEERS.items():
+        ours = found[f"tripoint_{plane}"] = run(plane, name, edge)
+        theirs = found[peer] = run(peer, name, edge, limit)
+        seconds = theirs.get("seconds", limit)
+        found[f"times_faster_than_{peer}"] = round(seconds / ours["seconds"], 1)
+        if "factor" in theirs:
+            found[f"factor_differs_from_{peer}"] = abs(theirs["factor"] / ours["factor"] - 1)
+    return found
+
+
+def volume(name: str, edge: int) -> np.ndarray:
+    """Return a cube of a real volume, mirrored along z where it ends; its pore is 0."""
+    if name == "cathode":
+        image = tifffile.imread(DATA / "nmc_cathode" / "nmc-1-cal_generatedCBD_bridge.tif")
+    else:
+        files = sorted((DATA / "soc_electrode" / "labels").glob("*.tif*"))[:edge]
+        image = np.stack([tifffile.imread(file) for file in files])
     image = np.concatenate([image, image[-2::-1]])
     return np.ascontiguousarray(image[:edge, :edge, :edge])
 
 
-def measure(name: str, edge: int) -> dict:
-    phases = volume(edge)
-    case = {"tortuosity": tortuosity, "activity": activity, "porespy": porespy}[name]
-    case(volume(20))
-    run = case(phases, prepare=True)
-    before, peak, done = psutil.Process().memory_info().rss, [0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.02):
-            peak[0] = max(peak[0], psutil.Process().memory_info().rss)
-
-    threading.Thread(target=watch, daemon=True).start()
-    start = time.perf_counter()
-    figures = run()
-    seconds = time.perf_counter() - start
-    done.set()
+def measure(case: str, name: str, edge: int) -> dict:
+    """Return what a case finds, with seconds, memory and load; compiled and loaded before."""
+    if case == "refined":
+        return refined()
+    make = {"activity": activity, "porespy": porespy, "taufactor": taufactor}.get(case, tortuosity)
+    make(volume(name, SMALL), case)()
+    phases = volume(name, edge)
+    solve = make(phases, case)
+    before = reset_peak()
+    clock, processor = time.perf_counter(), time.process_time()
+    figures = solve()
     return {
-        "seconds": round(seconds, 2),
+        "seconds": round(time.perf_counter() - clock, 2),
+        "processor_seconds": round(time.process_time() - processor, 2),
         **figures,
-        "peak_bytes_per_voxel": round((peak[0] - before) / phases.size, 1),
+        "peak_bytes_per_voxel": round((peak() - before) / phases.size, 1),
         "load": round(os.getloadavg()[0], 1),
     }
 
 
-def tortuosity(phases: np.ndarray, prepare: bool = False):  # type: ignore[no-untyped-def]
+def tortuosity(phases: np.ndarray, plane: str) -> Callable[[], dict]:
     from tripoint import transport
 
-    def run() -> dict:
-        found = transport.tortuosity(phases, 1 if len(phases) < 32 else 0)
-        return {"factor": found.effective_factor, "iterations": found.iterations}
+    def solve() -> dict:
+        found = transport.tortuosity(phases, 0, plane=plane)
+        factor = found.factor if plane == "face" else found.effective_factor
+        return {"factor": factor, "iterations": found.iterations}
 
-    return run if prepare else run()
-
-
-def activity(phases: np.ndarray, prepare: bool = False):  # type: ignore[no-untyped-def]
-    import cc3d
-
-    from tripoint import transport
-    from tripoint.materials import Materials
-
-    materials = Materials.load("lithium_ion_cathode")
-    regions = cc3d.connected_components(phases + 1, connectivity=6, out_dtype=np.uint32).astype(np.int32)
-
-    def run() -> dict:
-        found = transport.activity(phases, materials, transport.Kinetics.load("mixed"), SPACING, regions)
-        return {"current": found.current, "imbalance": found.imbalance, "iterations": found.iterations}
-
-    return run if prepare else run()
+    return solve
 
 
-def porespy(phases: np.ndarray, prepare: bool = False):  # type: ignore[no-untyped-def]
+def porespy(phases: np.ndarray, _: str) -> Callable[[], dict]:
     from porespy.simulations import tortuosity_fd
 
-    def run() -> dict:
+    return lambda: {"factor": float(tortuosity_fd(im=phases == 0, axis=0).tortuosity)}
+
+
+def taufactor(phases: np.ndarray, _: str) -> Callable[[], dict]:
+    from taufactor import Solver
+
+    return lambda: {"factor": float(np.ravel(Solver(phases == 0, device="cpu").solve(verbose=False))[0])}
+
+
+def activity(phases: np.ndarray, _: str) -> Callable[[], dict]:
+    """Of separated particles of every phase, as the analysis makes them."""
+    from tripoint import particles, transport
+    from tripoint.materials import Materials
+
+    materials, kinetics = Materials.load("lithium_ion_cathode"), transport.Kinetics.load("mixed")
+    regions = particles.separate(phases, SPACING)
+
+    def solve() -> dict:
+        found = transport.activity(phases, materials, kinetics, SPACING, regions)
         return {
-            "factor": float(tortuosity_fd(im=phases == (1 if len(phases) < 32 else 0), axis=0).tortuosity)
+            "particles": len(found.table),
+            "current": found.current,
+            "imbalance": found.imbalance,
+            "iterations": found.iterations,
         }
 
-    return run if prepare else run()
+    return solve
+
+
+def refined() -> dict:
+    """Return how much halving the voxels of the same smooth structure changes the current, and a region's."""
+    from refinement import MATERIALS, same_structure
+    from tripoint import transport
+
+    kinetics = replace(transport.Kinetics.load("mixed"), boundary_factor=1.0)
+    coarse, fine = (
+        transport.activity(phases, MATERIALS, kinetics, spacing, regions).table["reaction_current"].to_numpy()
+        for phases, regions, spacing in same_structure()
+    )
+    return {
+        "current_changes_by": float(abs(fine.sum() / coarse.sum() - 1)),
+        "region_changes_by_at_most": float(np.abs(fine - coarse).max() / coarse.max()),
+    }
 
 
 if __name__ == "__main__":

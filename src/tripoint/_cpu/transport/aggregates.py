@@ -27,8 +27,8 @@ STRONG = 0.1
 voxels inside a phase."""
 
 HELD = 0.5
-"""Share of a single row's sum above which it is joined to what holds it, such as the many bits around one good
-conductor; at half or more no row is held by two."""
+"""Share of a single row's sum above which it is joined to what holds it, such as the many bits around one
+good conductor; at half or more no row is held by two."""
 
 
 class Rows(NamedTuple):
@@ -159,7 +159,7 @@ def _sum_voxels(faces, plane, row, shape, aggregates, ptr, col, val, writing):
 
 @compiled()
 def _bond(conductance, mine, other, strong, held):
-    """Return how strongly two rows are connected, 0 where not strongly; ``mine`` and ``other`` are 1 / sum."""
+    """Return how strongly two rows with these 1 / sum are connected, 0 where not strongly."""
     squared = conductance * conductance * mine * other
     share = conductance * max(mine, other)
     return squared if squared >= strong * strong or share > held else 0.0

@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba.extending import register_jitable
 
 from tripoint._cpu.compiled import compiled
 from tripoint._cpu.transport.stencil import apply, parts
 
-NO_REGIONS = np.zeros((0, 0, 0), np.int32)
+NO_REGIONS = np.zeros(0, np.int32)
 PLANES = 8
 
 
@@ -23,6 +24,25 @@ def geometry(spacing):
     """Return (area, length) of the faces along each axis, (3, 2) float64, µm² and µm."""
     volume = math.prod(spacing)
     return np.array([(volume / h, h) for h in spacing])
+
+
+@register_jitable(
+    error_model="numpy"
+)  # numba cannot call a generator that it loaded from its cache, so this one is in none
+def _each_face(begin, end, shape):
+    """Yield (lower voxel, axis, upper voxel), numbered through the volume, of the planes' voxels and next."""
+    depth, height, width = shape
+    i = begin * height * width
+    for z in range(begin, end):
+        for y in range(height):
+            for x in range(width):
+                if z + 1 < depth:
+                    yield i, 0, i + height * width
+                if y + 1 < height:
+                    yield i, 1, i + width
+                if x + 1 < width:
+                    yield i, 2, i + 1
+                i += 1
 
 
 def conduction_faces(phases, carrier, conductivity, spacing, regions=None, boundary=None):
@@ -42,40 +62,26 @@ def conduction_faces(phases, carrier, conductivity, spacing, regions=None, bound
     """
     plane = phases.shape[1] * phases.shape[2]
     faces = np.zeros((3, phases.size + 2 * plane), np.float32)
-    labels = NO_REGIONS if regions is None else regions
+    labels = NO_REGIONS if regions is None else regions.reshape(-1)
     resistance = np.zeros(256) if boundary is None else boundary
+    volumes = phases.shape, phases.reshape(-1), carrier.reshape(-1)
     tables = conductivity, labels, resistance, geometry(spacing), faces
-    parts(_conduct, 0, phases.shape[0], phases, carrier, *tables, size=PLANES)
+    parts(_conduct, 0, phases.shape[0], *volumes, *tables, size=PLANES)
     return faces
 
 
 @compiled()
-def _conduct(begin, end, phases, carrier, conductivity, regions, boundary, form, faces):
-    depth, height, width = phases.shape
-    plane = height * width
+def _conduct(begin, end, shape, phases, carrier, conductivity, regions, boundary, form, faces):
+    plane = shape[1] * shape[2]
     divided = regions.size > 0
-    for z in range(begin, end):
-        for y in range(height):
-            for x in range(width):
-                mine = carrier[z, y, x]
-                if mine == 0:
-                    continue
-                a = phases[z, y, x]
-                i = plane + z * plane + y * width + x
-                for axis in range(3):
-                    z2, y2, x2 = z + (axis == 0), y + (axis == 1), x + (axis == 2)
-                    if z2 >= depth or y2 >= height or x2 >= width or carrier[z2, y2, x2] != mine:
-                        continue
-                    b = phases[z2, y2, x2]
-                    resistance = 0.5 * form[axis, 1] * (1 / conductivity[a] + 1 / conductivity[b])
-                    if (
-                        divided
-                        and boundary[a] > 0
-                        and boundary[b] > 0
-                        and regions[z, y, x] != regions[z2, y2, x2]
-                    ):
-                        resistance += 0.5 * (boundary[a] + boundary[b])
-                    faces[axis, i] = form[axis, 0] / resistance
+    for i, axis, j in _each_face(begin, end, shape):
+        if carrier[i] == 0 or carrier[i] != carrier[j]:
+            continue
+        a, b = phases[i], phases[j]
+        resistance = 0.5 * form[axis, 1] * (1 / conductivity[a] + 1 / conductivity[b])
+        if divided and boundary[a] > 0 and boundary[b] > 0 and regions[i] != regions[j]:
+            resistance += 0.5 * (boundary[a] + boundary[b])
+        faces[axis, plane + i] = form[axis, 0] / resistance
     return 0
 
 
@@ -91,47 +97,44 @@ def reaction_faces(faces, phases, carrier, conductivity, active, spacing, exchan
     pairs, scales : (k,) int64 and float64
         Lower region · 2³² + higher one, sorted, and what the area of their faces is multiplied by.
     """
-    volume = np.zeros((0, 0, 0), np.float32) if np.isscalar(exchange) else exchange
+    volume = np.zeros(0, np.float32) if np.isscalar(exchange) else exchange.reshape(-1)
     constant = float(exchange) if np.isscalar(exchange) else 0.0
-    tables = conductivity, active, geometry(spacing), constant, volume, regions, pairs, scales, faces
-    parts(_react, 0, phases.shape[0], phases, carrier, *tables, size=PLANES)
+    volumes = phases.shape, phases.reshape(-1), carrier.reshape(-1)
+    scaled = constant, volume, regions.reshape(-1), pairs, scales
+    tables = conductivity, active, geometry(spacing), *scaled, faces
+    parts(_react, 0, phases.shape[0], *volumes, *tables, size=PLANES)
 
 
 @compiled()
 def _react(
-    begin, end, phases, carrier, conductivity, active, form, constant, volume, regions, pairs, scales, faces
-):
-    depth, height, width = phases.shape
-    plane = height * width
+    begin, end, shape, phases, carrier, conductivity, active, form, constant, volume, regions, pairs, scales,
+    faces,
+):  # fmt: skip
+    plane = shape[1] * shape[2]
     last, scale = np.int64(-1), 1.0
-    for z in range(begin, end):
-        for y in range(height):
-            for x in range(width):
-                mine = carrier[z, y, x]
-                if mine == 0:
-                    continue
-                a = phases[z, y, x]
-                i = plane + z * plane + y * width + x
-                for axis in range(3):
-                    z2, y2, x2 = z + (axis == 0), y + (axis == 1), x + (axis == 2)
-                    if z2 >= depth or y2 >= height or x2 >= width or carrier[z2, y2, x2] + mine != 3:
-                        continue
-                    b = phases[z2, y2, x2]
-                    if not active[a if mine == 2 else b]:
-                        continue
-                    r, s = np.int64(regions[z, y, x]), np.int64(regions[z2, y2, x2])
-                    key = (min(r, s) << 32) | max(r, s)
-                    if key != last:
-                        at = np.searchsorted(pairs, key)
-                        scale = scales[at] if at < pairs.size and pairs[at] == key else 1.0
-                        last = key
-                    g = constant
-                    if volume.size:
-                        g = volume[z, y, x] if mine == 2 else volume[z2, y2, x2]
-                    g *= 1e-6 * form[axis, 0] * scale  # S/m² · µm² in S·µm/m
-                    rest = 0.5 * form[axis, 1] / form[axis, 0] * (1 / conductivity[a] + 1 / conductivity[b])
-                    faces[axis, i] = 1 / (1 / g + rest) if g > 0 else 0
+    for i, axis, j in _each_face(begin, end, shape):
+        if carrier[i] + carrier[j] != 3:
+            continue
+        electrons = i if carrier[i] == 2 else j
+        if not active[phases[electrons]]:
+            continue
+        r, s = np.int64(regions[i]), np.int64(regions[j])
+        key = (min(r, s) << 32) | max(r, s)
+        if key != last:
+            at = np.searchsorted(pairs, key)
+            scale = scales[at] if at < pairs.size and pairs[at] == key else 1.0
+            last = key
+        g = volume[electrons] if volume.size else constant
+        g *= 1e-6 * form[axis, 0] * scale  # S/m² · µm² in S·µm/m
+        rest = _bulk(form, axis, conductivity, phases[i], phases[j])
+        faces[axis, plane + i] = 1 / (1 / g + rest) if g > 0 else 0
     return 0
+
+
+@compiled()
+def _bulk(form, axis, conductivity, a, b):
+    """Return the resistance of half a voxel on either side of a face, µm·m/S / µm²."""
+    return 0.5 * form[axis, 1] / form[axis, 0] * (1 / conductivity[a] + 1 / conductivity[b])
 
 
 def junction_faces(faces, phases, conductivity, spacing, axis, index, conductance):
@@ -154,7 +157,7 @@ def butler_volmer_residual(
     """
     rest, image = source.copy(), np.zeros_like(x)
     tables = conductivity, geometry(spacing), x, thermal, faces, tangent, rest
-    _linearise(phases, carrier, *tables)
+    _linearise(phases.shape, phases.reshape(-1), carrier.reshape(-1), *tables)
     plane, row = phases.shape[1] * phases.shape[2], phases.shape[2]
     parts(apply, plane, x.size - plane, tangent, plane, row, x, image)
     rest -= image
@@ -163,30 +166,18 @@ def butler_volmer_residual(
 
 
 @compiled()
-def _linearise(phases, carrier, conductivity, form, x, thermal, faces, tangent, left):
-    depth, height, width = phases.shape
-    plane = height * width
-    for z in range(depth):
-        for y in range(height):
-            for w in range(width):
-                mine = carrier[z, y, w]
-                if mine == 0:
-                    continue
-                i = plane + z * plane + y * width + w
-                for axis in range(3):
-                    z2, y2, w2 = z + (axis == 0), y + (axis == 1), w + (axis == 2)
-                    if z2 >= depth or y2 >= height or w2 >= width or carrier[z2, y2, w2] + mine != 3:
-                        continue
-                    if faces[axis, i] == 0:
-                        continue
-                    j = plane + z2 * plane + y2 * width + w2
-                    sigma = 1 / conductivity[phases[z, y, w]] + 1 / conductivity[phases[z2, y2, w2]]
-                    rest = 0.5 * form[axis, 1] / form[axis, 0] * sigma
-                    flow, slope = _butler_volmer(faces[axis, i], rest, x[i] - x[j], thermal)
-                    tangent[axis, i] = slope
-                    extra = flow - np.float64(tangent[axis, i]) * (x[i] - x[j])
-                    left[i] -= extra
-                    left[j] += extra
+def _linearise(shape, phases, carrier, conductivity, form, x, thermal, faces, tangent, left):
+    plane = shape[1] * shape[2]
+    for i, axis, j in _each_face(0, shape[0], shape):
+        u, v = plane + i, plane + j
+        if carrier[i] + carrier[j] != 3 or faces[axis, u] == 0:
+            continue
+        rest = _bulk(form, axis, conductivity, phases[i], phases[j])
+        flow, slope = _butler_volmer(faces[axis, u], rest, x[u] - x[v], thermal)
+        tangent[axis, u] = slope
+        extra = flow - np.float64(tangent[axis, u]) * (x[u] - x[v])
+        left[u] -= extra
+        left[v] += extra
 
 
 @compiled()
@@ -223,35 +214,28 @@ def reacting_regions(faces, phases, carrier, conductivity, active, ions, spacing
     """
     current = np.zeros(count + 1)
     counts = np.zeros((3, count + 1), np.int64)
-    tables = conductivity, active, ions, geometry(spacing), x, thermal, faces, regions, current, counts
-    _sum_regions(phases, carrier, *tables)
+    volumes = phases.shape, phases.reshape(-1), carrier.reshape(-1)
+    tables = conductivity, active, ions, geometry(spacing), x, thermal, faces
+    _sum_regions(*volumes, *tables, regions.reshape(-1), current, counts)
     return current, *counts
 
 
 @compiled()
 def _sum_regions(
-    phases, carrier, conductivity, active, ions, form, x, thermal, faces, regions, current, counts
+    shape, phases, carrier, conductivity, active, ions, form, x, thermal, faces, regions, current, counts
 ):
-    depth, height, width = phases.shape
-    plane = height * width
-    for z in range(depth):
-        for y in range(height):
-            for w in range(width):
-                a, mine, r = phases[z, y, w], carrier[z, y, w], regions[z, y, w]
-                counts[0, r] += 1
-                counts[1, r] += mine > 0
-                i = plane + z * plane + y * width + w
-                for axis in range(3):
-                    z2, y2, w2 = z + (axis == 0), y + (axis == 1), w + (axis == 2)
-                    if z2 >= depth or y2 >= height or w2 >= width:
-                        continue
-                    b, other, s = phases[z2, y2, w2], carrier[z2, y2, w2], regions[z2, y2, w2]
-                    counts[2, r] += active[a] and ions[b]
-                    counts[2, s] += active[b] and ions[a]
-                    if mine == 0 or other == 0 or mine == other or faces[axis, i] == 0:
-                        continue
-                    j = plane + z2 * plane + y2 * width + w2
-                    rest = 0.5 * form[axis, 1] / form[axis, 0] * (1 / conductivity[a] + 1 / conductivity[b])
-                    drop = x[i] - x[j] if mine == 1 else x[j] - x[i]
-                    flow, _ = _butler_volmer(faces[axis, i], rest, drop, thermal)
-                    current[s if mine == 1 else r] += flow
+    plane = shape[1] * shape[2]
+    for i in range(phases.size):
+        counts[0, regions[i]] += 1
+        counts[1, regions[i]] += carrier[i] > 0
+    for i, axis, j in _each_face(0, shape[0], shape):
+        a, b = phases[i], phases[j]
+        counts[2, regions[i]] += active[a] and ions[b]
+        counts[2, regions[j]] += active[b] and ions[a]
+        if carrier[i] + carrier[j] != 3 or faces[axis, plane + i] == 0:
+            continue
+        ion, electron = (i, j) if carrier[i] == 1 else (j, i)
+        drop = x[plane + ion] - x[plane + electron]
+        rest = _bulk(form, axis, conductivity, a, b)
+        flow, _ = _butler_volmer(faces[axis, plane + i], rest, drop, thermal)
+        current[regions[electron]] += flow

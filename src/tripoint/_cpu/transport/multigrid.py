@@ -46,7 +46,7 @@ class Multigrid:
 
     Notes
     -----
-    Memory: 16 bytes per voxel, and about 200 per aggregate of the first level, of which there is one per
+    Memory: 16 bytes per voxel, and about 150 per aggregate of the first level, of which there is one per
     some 7 voxels that conduct.
     """
 
@@ -70,13 +70,13 @@ class Multigrid:
             self.levels.append(rows)
             self.owners.append(owner)
         self.direct = splu(_matrix(self.levels[-1]))
-        self.scratch = [np.zeros((9, level.terminal.size), np.float32) for level in self.levels]
+        self.scratch = [np.zeros((8, level.terminal.size), np.float32) for level in self.levels]
         self.x = np.zeros(faces.shape[1], np.float32)
 
     def __call__(self, r, out):
         """Write the approximate solution for r (float64) to ``out`` (float32); return their product."""
         grid = self.faces, self.plane, self.row
-        coarse = self.scratch[0][8]
+        coarse = self.scratch[0][7]
         coarse[:] = 0
         # No aggregate lies in two pairs of planes.
         pairs = 2 * self.plane * max(1, PART // (2 * self.plane))
@@ -117,7 +117,7 @@ class Multigrid:
         matrix = rows.ptr, rows.col, rows.val, rows.inverse
         rest, x = scratch[0], scratch[1]
         parts(reduce_rows, 0, r.size, *matrix, OMEGA, r, rest)
-        coarse = self.scratch[depth + 1][8]
+        coarse = self.scratch[depth + 1][7]
         gather(owner, rest, coarse)
         found = self._solve(depth + 1, coarse)
         parts(spread, 0, r.size, owner, rows.inverse, OMEGA, r, found, x)

@@ -31,18 +31,35 @@ def parts(function, begin, end, *arguments, size=PART):
 
 
 @compiled()
+def _conductances(begin, end, faces, plane, row):
+    """Return those of the faces after and before each voxel, along z, y and x, as views."""
+    z, y, x = faces[0], faces[1], faces[2]
+    return (
+        z[begin:end], z[begin - plane : end - plane],
+        y[begin:end], y[begin - row : end - row],
+        x[begin:end], x[begin - 1 : end - 1],
+    )  # fmt: skip
+
+
+@compiled()
+def _neighbours(begin, end, x, plane, row):
+    """Return the values after and before each voxel, along z, y and x, as views."""
+    return (
+        x[begin + plane : end + plane], x[begin - plane : end - plane],
+        x[begin + row : end + row], x[begin - row : end - row],
+        x[begin + 1 : end + 1], x[begin - 1 : end - 1],
+    )  # fmt: skip
+
+
+@compiled()
 def apply(begin, end, faces, plane, row, x, out):
     """Write the net current out of every voxel, sum of c (x_i - x_j), and return its product with x.
 
     The differences are taken first: in a good conductor potentials differ in their last digits alone.
     """
-    z, z0 = faces[0, begin:end], faces[0, begin - plane : end - plane]
-    y, y0 = faces[1, begin:end], faces[1, begin - row : end - row]
-    w, w0 = faces[2, begin:end], faces[2, begin - 1 : end - 1]
+    z, z0, y, y0, w, w0 = _conductances(begin, end, faces, plane, row)
     here, result = x[begin:end], out[begin:end]
-    up, down = x[begin + plane : end + plane], x[begin - plane : end - plane]
-    back, front = x[begin + row : end + row], x[begin - row : end - row]
-    right, left = x[begin + 1 : end + 1], x[begin - 1 : end - 1]
+    up, down, back, front, right, left = _neighbours(begin, end, x, plane, row)
     total = 0.0
     for i in range(end - begin):
         value = (
@@ -108,16 +125,10 @@ def invert_diagonal(begin, end, faces, plane, row, out):
 @compiled()
 def restrict(begin, end, faces, plane, row, omega, inverse, r, aggregates, coarse):
     """Add to each aggregate what is left of r after one Jacobi step from 0."""
-    z, z0 = faces[0, begin:end], faces[0, begin - plane : end - plane]
-    y, y0 = faces[1, begin:end], faces[1, begin - row : end - row]
-    w, w0 = faces[2, begin:end], faces[2, begin - 1 : end - 1]
+    z, z0, y, y0, w, w0 = _conductances(begin, end, faces, plane, row)
     x, owner = r[begin:end], aggregates[begin:end]
-    up, dup = r[begin + plane : end + plane], inverse[begin + plane : end + plane]
-    down, ddown = r[begin - plane : end - plane], inverse[begin - plane : end - plane]
-    back, dback = r[begin + row : end + row], inverse[begin + row : end + row]
-    front, dfront = r[begin - row : end - row], inverse[begin - row : end - row]
-    right, dright = r[begin + 1 : end + 1], inverse[begin + 1 : end + 1]
-    left, dleft = r[begin - 1 : end - 1], inverse[begin - 1 : end - 1]
+    up, down, back, front, right, left = _neighbours(begin, end, r, plane, row)
+    dup, ddown, dback, dfront, dright, dleft = _neighbours(begin, end, inverse, plane, row)
     for i in range(end - begin):
         a = owner[i]
         if a < 0:
@@ -148,14 +159,10 @@ def prolong(begin, end, omega, inverse, r, aggregates, coarse, x):
 @compiled()
 def relax(begin, end, faces, plane, row, omega, inverse, r, x, out):
     """Set out to a Jacobi step from x; return its product with r."""
-    z, z0 = faces[0, begin:end], faces[0, begin - plane : end - plane]
-    y, y0 = faces[1, begin:end], faces[1, begin - row : end - row]
-    w, w0 = faces[2, begin:end], faces[2, begin - 1 : end - 1]
+    z, z0, y, y0, w, w0 = _conductances(begin, end, faces, plane, row)
     d, b = inverse[begin:end], r[begin:end]
     here, result = x[begin:end], out[begin:end]
-    up, down = x[begin + plane : end + plane], x[begin - plane : end - plane]
-    back, front = x[begin + row : end + row], x[begin - row : end - row]
-    right, left = x[begin + 1 : end + 1], x[begin - 1 : end - 1]
+    up, down, back, front, right, left = _neighbours(begin, end, x, plane, row)
     total = 0.0
     for i in range(end - begin):
         around = (
