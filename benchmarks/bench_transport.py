@@ -48,9 +48,9 @@ def main() -> None:
         return
     results: dict = {"machine": machine()}
     for edge in options.edges:
-        for case, name in (("face", "cathode"), ("face", "electrode"), ("activity", "cathode")):
-            key = f"{'tortuosity' if case == 'face' else case}_{name}_{edge}"
-            results[key] = show(key, run(case, name, edge))
+        for case in ("face", "activity"):
+            key = f"{'tortuosity' if case == 'face' else case}_{edge}"
+            results[key] = show(key, run(case, "cathode", edge))
     results["refined"] = show("refined", run("refined", "none", 0))
     for name in () if options.no_peer else ("electrode", "cathode"):
         key = f"peers_{name}_{max(options.edges)}"
