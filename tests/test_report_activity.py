@@ -17,7 +17,7 @@ import tripoint
 from test_report import Page, browse, unpack, view_of
 from tripoint import report, synth
 from tripoint.physics import Measured
-from tripoint.report import activity, charts, correlation, fields, scales, transport
+from tripoint.report import activity, charts, correlation, fields, palette, scales, transport
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_potentials_in_the_slices(result):
     middle = channel[:, 32]
     field = found["ion_potential"]
     image = picture(field.pictures[1])
-    nothing = (image == (201, 204, 209)).all(axis=2)
+    nothing = (image == palette.rgb(palette.MISSING)).all(axis=2)
     np.testing.assert_array_equal(nothing, np.isnan(middle))
     assert (field.unit, field.scale.high) == (
         "V",
@@ -145,10 +145,10 @@ def test_activity_in_the_slices_has_the_dead_in_black(result):
     middle = result.regions[32]
     image = picture(field.pictures[0])
     dead = nodes.loc[middle.ravel(), "inactive_because"].to_numpy().reshape(middle.shape) != ""
-    black = (image == 0).all(axis=2)
+    black = (image == palette.rgb(palette.DEAD)).all(axis=2)
     assert (dead >= black).all()
     inactive = nodes.loc[middle.ravel(), "activity"].isna().to_numpy().reshape(middle.shape)
-    grey = (image == (201, 204, 209)).all(axis=2)
+    grey = (image == palette.rgb(palette.MISSING)).all(axis=2)
     assert (grey >= inactive).all()
     assert 0 < (grey & ~inactive).mean() < 0.1  # lines between particles
 
@@ -207,6 +207,7 @@ def test_what_size_alone_makes_is_not_seen_at_equal_size():
         (np.arange(40.0), np.arange(40.0) ** 3, "rising, strong"),
         (np.arange(40.0), -np.arange(40.0), "falling, strong"),
         (np.arange(200.0), np.abs(np.arange(200.0) - 100), "not monotonic"),
+        (np.arange(30.0), np.abs(np.arange(30.0) - 15), "no correlation seen"),
         (np.arange(40.0), np.ones(40), "not defined"),
         (np.arange(9.0), np.arange(9.0), "too few particles"),
         (np.full(40, np.nan), np.arange(40.0), "too few particles"),

@@ -40,7 +40,7 @@ def section(result: Any) -> dict[str, Any] | None:
     simulated = figures.get("source") == "simulation"
     name = "activity" if simulated else "measured activity"
     values, dead = numbers(nodes, "activity"), dead_particles(nodes)
-    up = _range(values[~dead] if (~dead).any() else values, name)
+    up = _range(values[~dead] if (~dead).any() else values, name, from_zero=simulated)
     quantities = _quantities(nodes, result.sample.materials)
     correlations = [_compared(nodes, values, dead, *entry) for entry in quantities]
     return {
@@ -183,10 +183,11 @@ def _reasons(nodes: pd.DataFrame, dead: np.ndarray) -> list[tuple[str, str, int]
     return [(name, REASONS.get(name, MISSING), int(counts[name])) for name in order]
 
 
-def _range(values: np.ndarray, label: str) -> Axis:
-    """Return an axis that holds all but the outermost hundredth of the values, and 0."""
-    low, high = np.quantile(values, [0.005, 0.99])
-    low, high = min(0.0, float(low)), max(float(high), 0.0)
+def _range(values: np.ndarray, label: str, *, from_zero: bool) -> Axis:
+    """Return an axis that holds all but the outermost hundredth of the values."""
+    low, high = (float(q) for q in np.quantile(values, [0.005, 0.99]))
+    if from_zero:
+        low, high = min(0.0, low), max(0.0, high)
     return Axis(low, high + 0.05 * (high - low) if high > low else low + 1.0, label)
 
 

@@ -22,7 +22,8 @@ class Correlation:
     """A rank correlation over ``n`` pairs with its 95 % interval.
 
     ``rho`` is NaN where a quantity does not vary, ``low`` and ``high`` also where there are too few pairs.
-    ``bend`` is the share of the variance of y's ranks that x explains, but not by rising or falling.
+    ``bend`` is the share of the variance of y's ranks that x explains, but not by rising or falling; 0 where
+    there are too few pairs to tell.
     """
 
     rho: float
@@ -78,7 +79,7 @@ def spearman(x: Any, y: Any, given: Any = None) -> Correlation:
         return Correlation(rho, math.nan, math.nan, n)
     half = _NORMAL * math.sqrt((1 + rho**2 / 2) / (n - 3 - fixed))
     z = math.atanh(max(-1 + 1e-15, min(1 - 1e-15, rho)))
-    bend = 0.0 if fixed else _explained(*ranks) - rho**2
+    bend = _explained(*ranks) - rho**2 if not fixed and n >= FEWEST * _BINS else 0.0
     return Correlation(rho, math.tanh(z - half), math.tanh(z + half), n, bend)
 
 

@@ -35,8 +35,8 @@ RAMP = (
 #: Diverging scale about a mean: pale at it, equally dark at equal distance on either side.
 DIVERGING = ("#1f4e9e", "#5b8fc7", "#a9c8e2", "#f2efe9", "#f0b98a", "#d9793a", "#8f3a0c")
 
-#: Particles that do not react, whatever the reason.
-DEAD = "#000000"
+#: Particles that do not react, whatever the reason; not quite black, so that light falls on them.
+DEAD = "#26282e"
 
 #: Terminals and critical contacts of each carrier; none of them occurs in the scales.
 CARRIER = {"ion": "#b5179e", "electron": "#1c2330", "gas": "#0b7a4b"}

@@ -144,7 +144,8 @@ function surfaceTraces(scene, state, property, place, kept, kind, texts) {
     { ...shared, ...indices(chosen.known), intensity: Float32Array.from(scene.owner, (p) => (kind(p) === "known" ? place[p] : 0)),
       cmin: 0, cmax: 1, colorscale: colourscale(property) },
     { ...shared, ...indices(chosen.dead), color: scene.dead },
-    { ...shared, ...indices(chosen.missing), color: scene.missing },
+    // what cannot react must not hide what does
+    { ...shared, ...indices(chosen.missing), color: scene.missing, opacity: property.without ? 0.07 : shared.opacity },
   ].filter((trace) => trace.i.length);
 }
 
@@ -218,7 +219,7 @@ function legend(scene, property) {
     if (property.log) add("span", "quiet", "logarithmic");
   }
   const missing = tally((v) => Number.isNaN(v));
-  if (missing) entry(scene.missing, `not reached or not known (${missing})`);
+  if (missing) entry(scene.missing, `${property.without ?? "not reached or not known"} (${missing})`);
   if (property.dead) {
     property.reasons.forEach((reason, i) => entry(scene.dead, `dead, ${reason} (${property.dead.filter((v) => v === i).length})`));
   }

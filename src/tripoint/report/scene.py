@@ -175,10 +175,14 @@ def _property(
 
 
 def _continuous(result: Any, nodes: pd.DataFrame, column: str, values: np.ndarray) -> dict[str, Any]:
-    """Return the scale of a property, and for activity which particles are dead and why."""
+    """Return the scale of a property; for activity also which particles are dead, and why."""
     entry: dict[str, Any] = {"kind": "continuous", "missing": int(np.isnan(values).sum())}
     dead = dead_particles(nodes)
-    if column in ("activity", "reaction_current") and dead.any():
+    reacting = column in ("activity", "reaction_current")
+    if reacting:
+        measured = "inactive_because" not in nodes
+        entry["without"] = "not measured or no active material" if measured else "no active material"
+    if reacting and dead.any():
         because = nodes["inactive_because"].astype(str).to_numpy()
         reasons = sorted(set(because[dead]))
         places = {reason: i for i, reason in enumerate(reasons)}
