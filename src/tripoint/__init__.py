@@ -15,6 +15,7 @@ from tripoint._version import __version__
 if TYPE_CHECKING:
     from tripoint import (
         boundary,
+        database,
         distance,
         graph,
         io,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         synth,
         transport,
     )
+    from tripoint.database import GraphDatabase
     from tripoint.errors import (
         DeviceError,
         DeviceMemoryError,
@@ -49,6 +51,7 @@ _HOME = {
     "OutputError": "errors",
     "TripointError": "errors",
     "Graph": "graph",
+    "GraphDatabase": "database",
     "read": "io",
     "Materials": "materials",
     "Phase": "materials",
@@ -59,6 +62,7 @@ _HOME = {
 }
 _ROOMS = (
     "boundary",
+    "database",
     "distance",
     "graph",
     "io",
@@ -75,6 +79,7 @@ __all__ = [
     "DeviceError",
     "DeviceMemoryError",
     "Graph",
+    "GraphDatabase",
     "InputError",
     "Materials",
     "MaterialsError",
@@ -86,6 +91,7 @@ __all__ = [
     "__version__",
     "analyze",
     "boundary",
+    "database",
     "distance",
     "graph",
     "io",

@@ -1,0 +1,605 @@
+"""The graph database: what is added comes back, whatever is killed, doubled, damaged or moved meanwhile."""
+
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import fsspec
+import numpy as np
+import pandas as pd
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+
+import tripoint as tp
+from tripoint import synth
+from tripoint.database import compaction, content
+from tripoint.database.layout import TABLES, Part
+from tripoint.errors import InputError
+from tripoint.graph import Graph
+
+HOUR = 3600.0
+
+
+def graph(seed=0, rows=5, name=None, **columns):
+    """A small graph whose numbers come from a seed."""
+    rng = np.random.default_rng(seed)
+    phases = np.array(["active", "void"])[rng.integers(0, 2, rows)]
+    nodes = pd.DataFrame(
+        {
+            "node": np.arange(1, rows + 1, dtype=np.int32),
+            "phase": phases,
+            "volume": rng.random(rows),
+            "activity": np.where(phases == "active", rng.random(rows), np.nan),
+            "fragment": rng.random(rows) < 0.5,
+            **columns,
+        }
+    )
+    contacts = pd.DataFrame(
+        {"source": nodes["node"][:-1], "target": nodes["node"][1:].to_numpy(), "area": rng.random(rows - 1)}
+    )
+    junctions = pd.DataFrame({"a": [1], "b": [2], "c": [3], "length": rng.random(1)})
+    metadata = {"name": name or f"s{seed}", "shape": [4, 4, 4], "spacing": [1.0, 1.0, 1.0], "materials": {}}
+    return Graph(nodes, contacts, junctions, metadata)
+
+
+def same(a, b):
+    for table in ("nodes", "contacts", "junctions"):
+        pd.testing.assert_frame_equal(getattr(a, table), getattr(b, table))
+
+
+@pytest.fixture(autouse=True)
+def _heard(monkeypatch):
+    """Let pytest hear the log, which the command line keeps to itself."""
+    monkeypatch.setattr(logging.getLogger("tripoint"), "propagate", True)
+
+
+@pytest.fixture(params=["folder", "object store"])
+def path(request, tmp_path):
+    """Where a database lies: in a folder, or where files can be put but not renamed."""
+    if request.param == "folder":
+        return tmp_path / "db"
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    fs.pseudo_dirs[:] = [""]
+    return "memory://graphs/db"
+
+
+@pytest.fixture
+def db(path):
+    return tp.GraphDatabase(path)
+
+
+@pytest.fixture
+def folder_db(tmp_path):
+    return tp.GraphDatabase(tmp_path / "db")
+
+
+@pytest.fixture(scope="module")
+def result():
+    sample = synth.solid_state_cathode((24, 24, 24), (0.8, 0.8, 0.8), seed=1)
+    return tp.analyze(sample, transport=True, activity="simulate", device="cpu")
+
+
+def aged(database, seconds=2 * HOUR):
+    """Make all files look as if they had been written long ago."""
+    then = time.time() - seconds
+    for file in Path(database.store.root).rglob("*"):
+        os.utime(file, (then, then))
+
+
+def test_a_result_comes_back(db, result):
+    assert db.add(result)
+    name = result.sample.name
+    assert list(db) == [name]
+    assert name in db
+    assert "other" not in db
+    same(db[name], result.graph)
+    assert json.loads(json.dumps(result.graph.metadata)) == db[name].metadata
+    row = db.row(name)
+    assert row["tripoint"] == tp.__version__
+    assert row["input_hash"].startswith("voxels:")
+    assert json.loads(row["configuration"])["activity"] == "simulate"
+    assert json.loads(row["summary"])["schema"] == 1
+    density = result.summary["junctions_total"]["density"]
+    assert db.sql("select tpb_density from samples").iloc[0, 0] == density
+    by_json = db.sql("select (summary->>'$.junctions_total.density')::double d from samples")
+    assert by_json["d"][0] == density
+
+
+def test_a_saved_result_is_the_same_sample(folder_db, result, tmp_path):
+    assert folder_db.add(result)
+    assert not folder_db.add(tp.load(result.save(tmp_path / "out")))
+    again = tp.analyze(result.sample, transport=True, activity="simulate", device="cpu")
+    assert not folder_db.add(again)  # seconds and memory differ, the content does not
+
+
+def test_adding_is_idempotent_by_content(db):
+    assert db.add(graph(1))
+    assert not db.add(graph(1))
+    assert not db.add(graph(1, name="elsewhere"), "s1")
+    reordered = graph(1)
+    columns = reordered.nodes.columns[::-1]
+    assert not db.add(
+        Graph(reordered.nodes[columns], reordered.contacts, reordered.junctions, reordered.metadata)
+    )
+    with pytest.raises(InputError, match=r"'s1' with other content .* overwrite=true"):
+        db.add(graph(2), "s1")
+    assert db.add(graph(2), "s1", overwrite=True)
+    same(db["s1"], graph(2))
+    assert db.verify() == []
+
+
+def test_what_is_computed_from_the_same_is_there(db):
+    key = content.hash_settings({"seed": 1}, "file:abc")
+    assert (
+        key
+        != content.hash_settings({"seed": 2}, "file:abc")
+        != content.hash_settings({"seed": 2}, "file:abd")
+    )
+    assert not db.has("s1", key)
+    assert db.add(graph(1), key=key)
+    assert db.has("s1", key)
+    rounded = graph(1)
+    rounded.nodes["volume"] *= 1 + 1e-15
+    assert not db.add(rounded, key=key)
+
+
+def test_names_may_hold_anything(db):
+    names = ["a/b", "../up", "sample=x", "µ 50%", "it's", "*?[x]", "1", ".", "a=b&c"]
+    for seed, name in enumerate(names):
+        assert db.add(graph(seed), name)
+    assert sorted(db) == sorted(names)
+    assert set(db.sql("select distinct sample from nodes")["sample"]) == set(names)
+    db.compact(0)
+    for seed, name in enumerate(names):
+        same(db[name], graph(seed))
+    for name in names:
+        db.remove(name)
+    assert len(db) == 0
+    for bad in ("", " ", None, "x" * 200):
+        with pytest.raises(InputError, match="name of the sample"):
+            db.add(Graph(*(getattr(graph(), t) for t in TABLES[:-1]), metadata={}), bad)
+
+
+def test_samples_with_other_columns_are_put_together_by_name(db):
+    plain, more = graph(1), graph(2, current_ion=1.5)
+    del plain.nodes["activity"]
+    more.nodes["volume"] = [1, 2, 3, 4, 5]  # whole numbers here
+    db.add(plain)
+    db.add(more)
+    for _ in range(2):
+        found = db.sql(
+            "select sample, count(current_ion) n, avg(activity) a, sum(volume) v from nodes group by 1"
+        )
+        found = found.set_index("sample").loc[["s1", "s2"]]
+        assert list(found["n"]) == [0, 5]
+        assert np.isnan(found["a"].iloc[0])
+        assert np.allclose(found["a"].iloc[1], more.nodes["activity"].mean())
+        assert np.allclose(found["v"], [plain.nodes["volume"].sum(), 15])
+        same(db["s1"], plain)
+        same(db["s2"], more)
+        db.compact(0)
+
+
+def test_every_column_has_its_unit(folder_db):
+    def units(table):
+        file = next(Path(folder_db.store.root, table).rglob("*.parquet"))
+        schema = pq.read_schema(file)
+        assert json.loads(schema.metadata[b"tripoint"])["schema"] == 1
+        return {field.name: field.metadata[b"unit"].decode() for field in schema if field.metadata}
+
+    folder_db.add(graph())
+    for _ in range(2):
+        assert units("nodes")["volume"] == "µm³"
+        assert units("contacts")["area"] == "µm²"
+        assert units("samples")["tpb_density"] == "µm⁻²"
+        folder_db.compact(0)
+
+
+def test_any_engine_reads_it(folder_db):
+    for seed in range(4):
+        folder_db.add(graph(seed))
+    for _ in range(2):
+        root = folder_db.store.root
+        files = f"read_parquet('{root}/nodes/**/*.parquet', union_by_name=true, hive_partitioning=false)"
+        assert duckdb.sql(f"select count(*), count(distinct sample) from {files}").fetchall() == [(20, 4)]
+        assert pyarrow.dataset.dataset(f"{root}/nodes").count_rows() == 20
+        folder_db.compact(0)
+
+
+def test_an_empty_database(db, path):
+    for ask in (len, lambda d: d.sql("select 1 from nodes"), lambda d: d.verify(), lambda d: d.compact()):
+        with pytest.raises(InputError, match="no database at"):
+            ask(db)
+    db.add(graph())
+    db.remove("s0")
+    db = tp.GraphDatabase(path)
+    assert len(db) == 0
+    assert db.sql("select count(*) n, sum(volume) v from nodes")["n"][0] == 0
+    assert db.sql("select * from contacts").empty
+    with pytest.raises(InputError, match="database is empty"):
+        db.sql("select tortuosity from samples")
+    with pytest.raises(InputError, match="it is empty"):
+        db["s0"]
+    assert db.verify() == []
+    assert db.compact(0).packed == 0
+
+
+def test_what_is_no_database(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="no database of tripoint"):
+        tp.GraphDatabase(tmp_path)
+    later = tmp_path / "later"
+    later.mkdir()
+    (later / "tripoint.json").write_text('{"schema": 99}')
+    with pytest.raises(InputError, match="has form 99"):
+        tp.GraphDatabase(later)
+    with pytest.raises(InputError, match="cannot be opened"):
+        tp.GraphDatabase("nowhere://bucket/db")
+    with pytest.raises(InputError, match="path of the database is empty"):
+        tp.GraphDatabase("")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("selec 1", "syntax error"),
+        ("select nothing from nodes", "nothing"),
+        ("select * from particles", "particles"),
+        ("drop view nodes", "DROP"),
+        ("copy nodes to 'x.parquet'", "COPY"),
+        ("select 1; select 2", "2 statements"),
+        ("", "0 statements"),
+        ("select 'a'::integer from nodes", "Could not convert"),
+    ],
+)
+def test_queries_that_cannot_be_answered(folder_db, query, words):
+    folder_db.add(graph())
+    with pytest.raises(InputError, match=words):
+        folder_db.sql(query)
+
+
+def test_parameters_and_batches(db):
+    for seed in range(3):
+        db.add(graph(seed, rows=1000))
+    assert db.sql("select count(*) n from nodes where sample = ?", ["s1"])["n"][0] == 1000
+    batches = list(db.stream("select volume from nodes", rows=500))
+    assert batches[0].num_rows == 0
+    assert sum(batch.num_rows for batch in batches) == 3000
+    assert dict(db.graphs(["s2"]))["s2"].nodes["volume"].sum() == graph(2, rows=1000).nodes["volume"].sum()
+
+
+def test_there_is_no_such_sample(db):
+    db.add(graph(), "cathode_17")
+    for ask in (lambda: db["cathode_71"], lambda: db.remove("cathode_71"), lambda: db.row("cathode_71")):
+        with pytest.raises(InputError, match=r"no sample 'cathode_71' .* cathode_17"):
+            ask()
+
+
+def test_any_order_of_work_gives_what_a_dictionary_gives(path):
+    """Two open databases take turns in adding, replacing, removing, packing and tidying up."""
+    chance = random.Random(7)
+    databases = [tp.GraphDatabase(path) for _ in range(2)]
+    databases[0].add(graph(0), "first")
+    expected = {"first": 0}
+    for _ in range(60):
+        database, name, seed = chance.choice(databases), f"n{chance.randrange(6)}", chance.randrange(50)
+        action = chance.choice(["add", "add", "replace", "remove", "compact", "tidy"])
+        if action == "add" and expected.get(name, seed) == seed:
+            assert database.add(graph(seed), name) == (name not in expected)
+            expected[name] = seed
+        elif action == "replace":
+            database.add(graph(seed), name, overwrite=True)
+            expected[name] = seed
+        elif action == "remove" and name in expected:
+            database.remove(name)
+            del expected[name]
+        elif action in ("compact", "tidy"):
+            database.compact(HOUR if action == "compact" else -1)
+        assert sorted(databases[0]) == sorted(expected)
+    for database in databases:
+        assert database.verify() == []
+        sums = database.sql("select sample, sum(volume) v, count(*) n from nodes group by 1").set_index(
+            "sample"
+        )
+        assert sorted(sums.index) == sorted(expected)
+        for name, seed in expected.items():
+            same(database[name], graph(seed))
+            assert np.isclose(sums["v"][name], graph(seed).nodes["volume"].sum())
+            assert sums["n"][name] == 5
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import tripoint as tp
+from tripoint.database.store import Store
+from test_database import graph
+put = Store.put
+def stops(self, name, data):
+    if name.startswith({table!r}):
+        if {half}:
+            with self._beside(name) as path:
+                open(path, "wb").write(bytes(data)[:40])
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, name, data)
+Store.put = stops
+tp.GraphDatabase({path!r}).add(graph(1))
+"""
+
+
+@pytest.mark.parametrize(("table", "half"), [("contacts", False), ("nodes", True), ("samples", True)])
+def test_a_killed_writer_leaves_nothing_visible(folder_db, table, half):
+    folder_db.add(graph(0))
+    script = KILLED.format(
+        tests=str(Path(__file__).parent), table=table, half=half, path=folder_db.store.root
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert list(folder_db) == ["s0"]
+    assert folder_db.sql("select count(*) n from nodes")["n"][0] == 5
+    assert all("belongs to no sample" in str(finding) for finding in folder_db.verify())
+    assert folder_db.add(graph(1))  # its leftovers are in nobody's way
+    folder_db.compact(0)
+    same(folder_db["s1"], graph(1))
+    aged(folder_db)
+    folder_db.compact()
+    assert folder_db.verify() == []
+    hidden = [file.name for file in Path(folder_db.store.root).rglob(".*")]
+    assert hidden == []
+    assert sorted(folder_db) == ["s0", "s1"]
+
+
+CROWD = """
+import sys
+sys.path.insert(0, {tests!r})
+import tripoint as tp
+from test_database import graph
+db = tp.GraphDatabase({path!r})
+for seed in range(12):
+    db.add(graph(seed), f"shared{{seed}}")
+    db.add(graph(seed), f"own{{sys.argv[1]}}_{{seed}}")
+    if seed == 6 and sys.argv[1] == "0":
+        db.compact(0)
+"""
+
+
+@pytest.mark.slow
+def test_many_processes_add_at_once(folder_db):
+    """Eight add samples of their own and the same ones; one puts them together meanwhile."""
+    script = CROWD.format(tests=str(Path(__file__).parent), path=folder_db.store.root)
+    crowd = [subprocess.Popen([sys.executable, "-c", script, str(number)]) for number in range(8)]
+    assert [process.wait() for process in crowd] == [0] * 8
+    assert len(folder_db) == 12 + 8 * 12
+    counted = folder_db.sql("select sample, count(*) n from nodes group by 1")
+    assert len(counted) == 108
+    assert set(counted["n"]) == {5}
+    assert folder_db.verify() == []
+
+
+def test_the_same_name_added_at_once_with_other_content(db, path, monkeypatch):
+    """The one who looks later finds the other, and says so; what the other added stays."""
+    other = tp.GraphDatabase(path)
+
+    def first(self, *arguments):
+        monkeypatch.undo()
+        other.add(graph(2), "x")
+        return False
+
+    monkeypatch.setattr(tp.GraphDatabase, "_is_there", first)
+    with pytest.raises(InputError, match="another process has just added"):
+        db.add(graph(1), "x")
+    same(db["x"], graph(2))
+    assert db.verify() == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing", "empty"])
+@pytest.mark.parametrize("table", TABLES)
+def test_a_damaged_part_is_named_and_the_others_are_served(folder_db, caplog, damage, table):
+    for seed in range(3):
+        folder_db.add(graph(seed))
+    file = next(Path(folder_db.store.root, table, "sample=s1").iterdir())
+    hurt(file, damage)
+    named = str(file.relative_to(folder_db.store.root))
+    findings = folder_db.verify()
+    if (table, damage) == ("samples", "missing"):  # then the sample is not there
+        assert all("belongs to no sample" in str(finding) for finding in findings)
+        assert list(folder_db) == ["s0", "s2"]
+        return
+    assert [finding.file for finding in findings] == [named]
+    assert findings[0].samples == ("s1",)
+    with pytest.raises(InputError, match="remove the sample 's1' and add it again") as caught:
+        folder_db["s1"]
+    assert named in str(caught.value)
+    if damage != "changed":  # else it may still be read
+        totals = folder_db.sql(f"select count(distinct sample) n from {table}")
+        assert totals["n"][0] == 2
+        assert any(named in message and "'s1'" in message for message in caplog.messages)
+    assert folder_db.compact(0).packed == 2  # what is damaged stays where it is
+    same(folder_db["s2"], graph(2))
+    folder_db.remove("s1")
+    folder_db.add(graph(1))
+    same(folder_db["s1"], graph(1))
+    aged(folder_db)
+    folder_db.compact()
+    assert folder_db.verify() == []
+
+
+def hurt(file, damage):
+    whole = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    elif damage == "changed":
+        middle = len(whole) // 3
+        file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :])
+    else:
+        file.write_bytes(whole[: len(whole) // 2 if damage == "cut" else 0])
+
+
+@pytest.mark.parametrize("table", ["nodes", "samples"])
+def test_a_damaged_pack_is_named(folder_db, caplog, table):
+    for seed in range(3):
+        folder_db.add(graph(seed))
+    folder_db.compact(0)
+    folder_db.add(graph(3))
+    hurt(next(Path(folder_db.store.root, table, "packs").iterdir()), "cut")
+    database = tp.GraphDatabase(folder_db.store.root)
+    assert list(database.sql(f"select distinct sample from {table}")["sample"]) == ["s3"]
+    assert any(f"{table}/packs/" in message for message in caplog.messages)
+    assert any(f"{table}/packs/" in str(finding) for finding in database.verify())
+    assert database.compact(0).packed == 1
+    assert "s3" in list(database)
+
+
+def test_compaction_keeps_small_files_for_those_who_read(folder_db):
+    for seed in range(5):
+        folder_db.add(graph(seed))
+    done = folder_db.compact()
+    assert (done.packed, done.packs, done.removed) == (5, 1, 0)
+    assert len(list(Path(folder_db.store.root).rglob("sample=*/*.parquet"))) == 20
+    assert folder_db.sql("select count(*) n from nodes")["n"][0] == 25  # each counts once
+    aged(folder_db)
+    assert folder_db.compact().removed == 20
+    assert not list(Path(folder_db.store.root).rglob("sample=*"))
+    assert folder_db.sql("select count(*) n from nodes")["n"][0] == 25
+    assert folder_db.compact(0).packed == 0  # nothing left to do
+
+
+def test_packs_are_of_bounded_size_and_merge(folder_db, monkeypatch):
+    monkeypatch.setattr(compaction, "SAMPLES_PER_PACK", 4)
+    for seed in range(10):
+        folder_db.add(graph(seed))
+    assert folder_db.compact(0).packs == 3
+    assert len(folder_db.snapshot().packs) == 3
+    for seed in (0, 4, 5, 6):
+        folder_db.remove(f"s{seed}")
+    folder_db.compact(0)
+    assert len(folder_db.snapshot().packs) == 2
+    assert sorted(folder_db) == ["s1", "s2", "s3", "s7", "s8", "s9"]
+    assert folder_db.verify() == []
+    for seed in (1, 7, 9):
+        same(folder_db[f"s{seed}"], graph(seed))
+
+
+def test_a_killed_compaction_changes_nothing(folder_db, monkeypatch):
+    for seed in range(3):
+        folder_db.add(graph(seed))
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compaction.pq, "write_table", killed)  # the last file, which makes the pack visible
+    with pytest.raises(KeyboardInterrupt):
+        folder_db.compact(0)
+    monkeypatch.undo()
+    assert folder_db.sql("select count(*) n from nodes")["n"][0] == 15
+    assert len(folder_db.snapshot().packs) == 0
+    aged(folder_db)
+    folder_db.compact(0)
+    assert len(folder_db) == 3
+    assert folder_db.verify() == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_what_is_removed_while_it_is_packed_stays_removed(db, path, monkeypatch, packed, moment):
+    for seed in range(3):
+        db.add(graph(seed))
+    if packed:
+        db.compact(0)
+        db.add(graph(3))
+    other = tp.GraphDatabase(path)
+    put = compaction.Store.put
+
+    def beside(self, name, data):
+        monkeypatch.undo()
+        if moment == "before":
+            other.remove("s1")
+        put(self, name, data)
+        if moment == "after":
+            other.remove("s1")
+
+    monkeypatch.setattr(compaction.Store, "put", beside)
+    db.compact(0)
+    assert "s1" not in list(db)
+    db.compact(0)
+    assert sorted(db) == (["s0", "s2", "s3"] if packed else ["s0", "s2"])
+    assert "s1" not in set(db.sql("select sample from nodes")["sample"])
+    db.add(graph(9), "s1")
+    same(db["s1"], graph(9))
+
+
+def test_a_reader_goes_on_where_files_were_tidied_away(folder_db, monkeypatch):
+    """Between the look at what there is and the query, another process packs and removes the small files."""
+    for seed in range(3):
+        folder_db.add(graph(seed))
+    other = tp.GraphDatabase(folder_db.store.root)
+    before = folder_db.snapshot()
+    other.compact(-1)
+    monkeypatch.setattr(tp.GraphDatabase, "snapshot", lambda self: monkeypatch.undo() or before)
+    assert folder_db.sql("select count(*) n from nodes")["n"][0] == 15
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    with pytest.raises(tp.OutputError, match="cannot be written"):
+        tp.GraphDatabase("/proc/nowhere/db").add(graph())
+
+
+def test_content_hash_sees_every_value():
+    """One changed value in any column changes the hash; what stands below a missing value does not."""
+    from tripoint.database.parts import tables_of
+
+    def digest(g):
+        return content.hash_graph(tables_of(g, "x"), g.metadata, {})
+
+    first = digest(graph())
+    for table in ("nodes", "contacts", "junctions"):
+        for column in getattr(graph(), table).columns:
+            other = graph()
+            values = getattr(other, table)
+            value = values.loc[0, column]
+            if isinstance(value, str):
+                changed = value + "!"
+            elif column == "fragment":
+                changed = not value
+            else:
+                changed = 0.5 if np.isnan(value) else value + 1
+            values.loc[0, column] = changed
+            assert digest(other) != first, column
+    other = graph()
+    bits = other.nodes["activity"].to_numpy().copy()
+    bits[np.isnan(bits)] = -np.nan
+    other.nodes["activity"] = bits
+    assert digest(other) == first
+
+
+def test_hash_of_an_input(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"voxels")
+    (tmp_path / "b.tif").write_bytes(b"voxels")
+    (tmp_path / "slices").mkdir()
+    (tmp_path / "slices/1.tif").write_bytes(b"voxels")
+    one = content.hash_input(tmp_path / "a.tif")
+    assert one == content.hash_input(tmp_path / "b.tif")
+    assert (
+        one
+        != content.hash_input(f"{tmp_path}/a.tif:/labels")
+        != content.hash_input(f"{tmp_path}/a.tif:/other")
+    )
+    folder = content.hash_input(tmp_path / "slices")
+    (tmp_path / "slices/2.tif").write_bytes(b"")
+    assert folder != content.hash_input(tmp_path / "slices")
+    with pytest.raises(InputError, match="no file or folder"):
+        content.hash_input(tmp_path / "c.tif")
+
+
+def test_parts_of_one_sample_have_one_name():
+    part = Part("a/b", "0" * 20, "1" * 8, "2" * 8)
+    assert part.file("nodes") == f"nodes/sample=a%2Fb/{'0' * 20}-{'1' * 8}-{'2' * 8}.parquet"
