@@ -1,6 +1,6 @@
 /* Which unknowns are joined on the next coarser level, and the conductances between what they become.
 
-Mirrors tripoint._cpu.transport.aggregates; voxels are joined as there, rows by handshakes, since threads come all at once.
+Mirrors tripoint._cpu.transport.aggregates; rows are gathered around roots as there, but roots are not found one by one.
 
 join_voxels, number_voxels, sum_voxels: grid-stride loops over blocks of 2x2x2 voxels, a thread each.
     faces, inverse  as in transport_stencil.cu
@@ -10,13 +10,14 @@ join_voxels, number_voxels, sum_voxels: grid-stride loops over blocks of 2x2x2 v
     base       (blocks,) those before it
     ptr        (aggregates + 1,) sum_voxels without `writing`, out: entries of row a at a + 1; else: where rows begin
     col, val   entries of the rows, out
-point_rows a thread per row: target of each row without a partner: to which other one it is bound best; -1 for none
-shake_rows likewise: two that point at each other become a pair, named by the lower one
-hold_rows  likewise: a row that is left joins the pair that holds it, or stays alone
+spread_keys a thread per row: highest key of each row and of those strongly connected to it
+choose_roots likewise: a row with the highest key as far as two connections becomes a root; one so near a root does not
+join_roots likewise: a root, and what is strongly connected to one, joins it
+attach_rows likewise: a row that is left joins the aggregate that it is bound to most strongly, or stays alone
     ptr, col, val, inverse, n  a matrix of conductances without its diagonal, 1 / diagonal, rows
-    good       conductance of a pair, relative to the harmonic mean of its sums, from which it may be made
-    held       share of a row's sum from which it joins a pair
-    pairs      (n,) in and out: the pair of each row, -1 for none yet;  roots (n,) out
+    strong     as above, between rows;  held  share of a row's sum above which it is joined to what holds it
+    keys       (n,) in and out: state << 62 | number drawn << 32 | row;  highest (n,) out
+    roots      (n,) the root of each row, -1 for none yet;  owner (n,) the root of each row, out
 list_entries a thread per member, of the members begin to end in the order of their aggregates
     members    rows in the order of their aggregates;  starts (end - begin + 1,) where the entries of each go
     owner      (n,) aggregate of each row
@@ -26,8 +27,8 @@ sum_entries a thread per sum
     col, val   (sums,) out
 invert_rows a thread per row: 1 / (terminal + sum of val)
 
-A row points by the conductance of the pair, in steps of 0.2 % so that sums in another order make no difference, then
-at i ^ 1, then by a number drawn from both: so of those that point at each other there are many, and chains are short.
+Roots are a maximal set of rows that are more than two connections apart, found in some rounds: numbers are drawn from the
+rows, so that many are the highest of their surroundings at once.
 */
 #include "transport.cuh"
 
@@ -161,66 +162,98 @@ extern "C" __global__ void __launch_bounds__(THREADS) sum_voxels(
     }
 }
 
-/* A number for an edge, the same from either side. */
-__device__ __forceinline__ unsigned drawn(unsigned i, unsigned j)
+enum State : unsigned long long { OUT, OPEN, ROOT };  // the two highest bits of a key
+
+/* How strongly two rows with these 1 / sum are connected, 0 where not strongly. */
+__device__ __forceinline__ float bond(float conductance, float mine, float other, float strong, float held)
 {
-    unsigned x = min(i, j) * 0x9e3779b1u ^ max(i, j) * 0x85ebca77u;
-    x = (x ^ x >> 15) * 0x2c1b3c6du;
-    x = (x ^ x >> 12) * 0x297a2d39u;
-    return x ^ x >> 15;
+    const float squared = conductance * conductance * (mine * other), share = conductance * max(mine, other);
+    return squared >= strong * strong || share > held ? squared : 0.0f;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) point_rows(
-    const long long* __restrict__ ptr, const int* __restrict__ col, const float* __restrict__ val,
-    const float* __restrict__ inverse, long long n, double good, const int* __restrict__ pairs, int* __restrict__ target)
-{
-    for EACH(i, n) {
-        int whom = -1;
-        unsigned long long best = 0;
-        if (pairs[i] < 0)
-            for (long long at = ptr[i]; at < ptr[i + 1]; ++at) {
-                const int j = col[at];
-                const float quality = 0.5f * val[at] * (inverse[i] + inverse[j]);
-                if (pairs[j] >= 0 || !(quality > good)) continue;
-                const unsigned long long next = (j ^ 1) == i;
-                const unsigned long long key =
-                    (unsigned long long)(__float_as_uint(quality) >> 14) << 33 | next << 32 | drawn(i, j);
-                if (key > best || (key == best && j < whom)) {
-                    best = key;
-                    whom = j;
-                }
-            }
-        target[i] = whom;
-    }
-}
+struct Matrix {
+    const long long* ptr;
+    const int* col;
+    const float *val, *inverse;
+    float strong, held;
 
-extern "C" __global__ void __launch_bounds__(THREADS) shake_rows(
-    const int* __restrict__ target, long long n, int* __restrict__ pairs)
-{
-    for EACH(i, n) {
-        const int j = target[i];
-        if (j >= 0 && target[j] == i) pairs[i] = min((int)i, j);
-    }
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS) hold_rows(
-    const long long* __restrict__ ptr, const int* __restrict__ col, const float* __restrict__ val,
-    const float* __restrict__ inverse, long long n, double held, const int* __restrict__ pairs, int* __restrict__ roots)
-{
-    for EACH(i, n) {
-        int root = pairs[i];
-        if (root < 0) {
-            float best = (float)held;
-            root = i;
-            for (long long at = ptr[i]; at < ptr[i + 1]; ++at) {
-                const float share = val[at] * inverse[i];
-                if (pairs[col[at]] >= 0 && share > best) {
-                    best = share;
-                    root = pairs[col[at]];
-                }
-            }
+    /* Calls use(row, bond) for every row that is strongly connected to row i. */
+    template <class Use>
+    __device__ __forceinline__ void each_strong(long long i, Use use) const
+    {
+        for (long long at = ptr[i]; at < ptr[i + 1]; ++at) {
+            const int j = col[at];
+            const float strength = bond(val[at], inverse[i], inverse[j], strong, held);
+            if (strength > 0) use(j, strength);
         }
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS) spread_keys(
+    const long long* __restrict__ ptr, const int* __restrict__ col, const float* __restrict__ val,
+    const float* __restrict__ inverse, long long n, float strong, float held,
+    const unsigned long long* __restrict__ keys, unsigned long long* __restrict__ highest)
+{
+    const Matrix matrix = {ptr, col, val, inverse, strong, held};
+    for EACH(i, n) {
+        unsigned long long most = keys[i];
+        matrix.each_strong(i, [&](int j, float) { most = max(most, keys[j]); });
+        highest[i] = most;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) choose_roots(
+    const long long* __restrict__ ptr, const int* __restrict__ col, const float* __restrict__ val,
+    const float* __restrict__ inverse, long long n, float strong, float held,
+    const unsigned long long* __restrict__ highest, unsigned long long* __restrict__ keys)
+{
+    const Matrix matrix = {ptr, col, val, inverse, strong, held};
+    for EACH(i, n) {
+        const unsigned long long key = keys[i];
+        if (key >> 62 != OPEN) continue;
+        unsigned long long most = highest[i];
+        matrix.each_strong(i, [&](int j, float) { most = max(most, highest[j]); });
+        const unsigned long long rest = key & ((1ull << 62) - 1);
+        if (most == key) keys[i] = ROOT << 62 | rest;
+        else if (most >> 62 == ROOT) keys[i] = rest;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) join_roots(
+    const long long* __restrict__ ptr, const int* __restrict__ col, const float* __restrict__ val,
+    const float* __restrict__ inverse, long long n, float strong, float held,
+    const unsigned long long* __restrict__ keys, int* __restrict__ roots)
+{
+    const Matrix matrix = {ptr, col, val, inverse, strong, held};
+    for EACH(i, n) {
+        int root = keys[i] >> 62 == ROOT ? (int)i : -1;
+        if (root < 0)
+            matrix.each_strong(i, [&](int j, float) {
+                if (keys[j] >> 62 == ROOT) root = j;
+            });
         roots[i] = root;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) attach_rows(
+    const long long* __restrict__ ptr, const int* __restrict__ col, const float* __restrict__ val,
+    const float* __restrict__ inverse, long long n, float strong, float held, const int* __restrict__ roots,
+    int* __restrict__ owner)
+{
+    const Matrix matrix = {ptr, col, val, inverse, strong, held};
+    for EACH(i, n) {
+        int root = roots[i];
+        float best = 0;
+        if (root < 0) {
+            root = i;
+            matrix.each_strong(i, [&](int j, float strength) {
+                if (roots[j] >= 0 && strength > best) {
+                    best = strength;
+                    root = roots[j];
+                }
+            });
+        }
+        owner[i] = root;
     }
 }
 

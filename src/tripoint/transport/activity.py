@@ -144,7 +144,7 @@ def activity(
     exactly 0. Along junctions, an edge's conductance is shared among the faces of ion with electron
     conductors around it, the latter active material; the few edges where these only meet diagonally give
     theirs to all others. Memory
-    beyond the input: about 100 bytes per voxel, 4 more without regions.
+    beyond the input: about 100 bytes per voxel, 4 more without regions, 44 more where ``nonlinear``.
     """
     check_phases(phases)
     spacing = check_spacing(spacing)

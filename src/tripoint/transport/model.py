@@ -22,6 +22,7 @@ from tripoint.transport.kinetics import Kinetics
 from tripoint.transport.planes import places_on_face
 
 ION, ELECTRON = 1, 2
+PARTS = 16  # in which volumes are added up, to save memory
 
 
 class Model:
@@ -136,17 +137,20 @@ class Model:
 
     def balanced(self, tolerance: float) -> Any:
         """Return the test of a potential: what is lost on either side is a small part of the current."""
-        kind = self.carrier.reshape(-1)
 
         def test(x: Any, residual: Any) -> bool:
             entering, leaving = self.currents(x)
-            inside = residual[self.guard : -self.guard]
-            left = sum(
-                abs(float(self.xp.where(kind == carrier, inside, 0.0).sum())) for carrier in (ION, ELECTRON)
-            )
+            left = sum(abs(self._sum_over(carrier, residual)) for carrier in (ION, ELECTRON))
             return left <= tolerance * max(abs(entering), abs(leaving))
 
         return test
+
+    def _sum_over(self, carrier: int, values: Any) -> float:
+        """Add up a flat volume over the unknowns of a carrier, some planes at a time."""
+        kind, inside = self.carrier.reshape(-1), values[self.guard : -self.guard]
+        step = self.guard * -(-len(self.phases) // PARTS)
+        parts = (slice(begin, begin + step) for begin in range(0, kind.size, step))
+        return sum(float(self.xp.where(kind[part] == carrier, inside[part], 0.0).sum()) for part in parts)
 
     def edge_counts(self, count: int) -> tuple[Any, Any]:
         """Return the junction edges at every region's active material, and where only the gas is missing."""

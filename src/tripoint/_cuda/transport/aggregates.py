@@ -1,14 +1,15 @@
 """Which unknowns are joined on the next coarser level, and the conductances between what they become.
 
-Voxels are joined as on the host, in blocks of 2x2x2; see kernels/transport_aggregates.cu.  Rows are joined in
-pairs as there, twice per level and by the same criterion, but not one after the other: every row points at
-the one it is bound to best, those that point at each other join, and that is repeated some times.  The matrix
-of the pairs is made of all entries, sorted by the pairs of their row and column.
+Voxels are joined as on the host, in blocks of 2x2x2; see kernels/transport_aggregates.cu.  Rows are gathered
+around roots by the criterion of the host, and what lies between goes to the aggregate that it is bound to
+most strongly; but where the host takes roots one after the other, here they are a maximal set of rows more
+than two strong connections apart.  The matrix of the aggregates is made of all entries, sorted by the
+aggregates of their row and column.
 
 References
 ----------
-Notay, *Electronic Transactions on Numerical Analysis* 37 (2010) 123-146; Naumov et al., *SIAM Journal on
-Scientific Computing* 37 (2015) S602-S626, for the handshakes.
+Vaněk, Mandel & Brezina, *Computing* 56 (1996) 179-196; Bell, Dalton & Olson, *SIAM Journal on Scientific
+Computing* 34 (2012) C123-C152, for the roots.
 """
 
 from __future__ import annotations
@@ -22,17 +23,15 @@ from tripoint._cuda import tables
 from tripoint._cuda.transport.launch import launch
 
 STRONG = 0.1
-"""Conductance, relative to the geometric mean of two voxels' sums, from which they are joined; 1/6 inside."""
+"""Conductance, relative to the geometric mean of two sums, from which voxels and rows are joined; 1/6 between
+voxels inside a phase."""
 
-GOOD = 0.1, 0.2
-"""Conductance of a pair, relative to the harmonic mean of its sums, from which it may be made: of rows, and
-of pairs."""
+HELD = 0.5
+"""Share of a single row's sum above which it is joined to what holds it, such as the many bits around one
+good conductor; at half or more no row is held by two."""
 
-HELD = 0.4
-"""Share of a single row's sum from which it joins a pair that is made already."""
-
-ROUNDS = 6
-"""Handshakes until the rows that are left stay alone or are held."""
+OPEN = 1 << 62
+"""State of a row in its key that is not known to be a root or to be near one."""
 
 PARTS, LEAST = 8, 1 << 20
 """Into how many parts the entries of a matrix are cut for sorting, and how many a part has at least."""
@@ -88,26 +87,26 @@ def coarsen_voxels(faces: Any, shape: Any, inverse: Any, ends: Any, values: Any)
 
 
 def coarsen_rows(rows: Rows, ease: float = 1.0) -> tuple[Aggregates, Rows]:
-    """Return the aggregates of the rows and their matrix, after two rounds of pairs."""
-    owner = None
-    for good in GOOD:
-        pairs = _pair_rows(rows, ease * good)
-        rows = _sum_rows(rows, pairs)
-        owner = pairs.owner if owner is None else pairs.owner[owner]
-    return _aggregates(owner, rows.terminal.size), rows
-
-
-def _pair_rows(rows: Rows, good: float) -> Aggregates:
+    """Return the aggregates of the rows and their matrix; ``ease`` lowers the bar for what is strong."""
     n = rows.terminal.size
-    pairs, target = cp.full(n, -1, cp.int32), cp.empty(n, cp.int32)
-    matrix = *rows[:3], rows.inverse, np.int64(n)
-    for _ in range(ROUNDS):
-        launch("aggregates", "point_rows", n, *matrix, np.float64(good), pairs, target)
-        launch("aggregates", "shake_rows", n, target, np.int64(n), pairs)
-    roots = target
-    launch("aggregates", "hold_rows", n, *matrix, np.float64(HELD), pairs, roots)
-    number = cp.cumsum(roots == cp.arange(n, dtype=cp.int32), dtype=cp.int32) - 1
-    return _aggregates(number[roots], int(number[-1]) + 1)
+    matrix = *rows[:3], rows.inverse, np.int64(n), np.float32(ease * STRONG), np.float32(HELD)
+    keys, highest = _drawn(n), cp.empty(n, cp.uint64)
+    while bool((keys >> np.uint64(62) == 1).any()):
+        launch("aggregates", "spread_keys", n, *matrix, keys, highest)
+        launch("aggregates", "choose_roots", n, *matrix, highest, keys)
+    roots, owner = cp.empty(n, cp.int32), cp.empty(n, cp.int32)
+    launch("aggregates", "join_roots", n, *matrix, keys, roots)
+    launch("aggregates", "attach_rows", n, *matrix, roots, owner)
+    number = cp.cumsum(owner == cp.arange(n, dtype=cp.int32), dtype=cp.int32) - 1
+    aggregates = _aggregates(number[owner], int(number[-1]) + 1)
+    return aggregates, _sum_rows(rows, aggregates)
+
+
+def _drawn(n: int) -> Any:
+    """Return the keys of rows that are open: a number that looks drawn, then the row; (n,) uint64."""
+    row = cp.arange(n, dtype=cp.uint64)
+    drawn = (row * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(34)  # of Fibonacci hashing the highest 30 bits
+    return np.uint64(OPEN) | drawn << np.uint64(32) | row
 
 
 def _aggregates(owner: Any, count: int) -> Aggregates:
@@ -116,19 +115,19 @@ def _aggregates(owner: Any, count: int) -> Aggregates:
     return Aggregates(owner, members.astype(cp.int32), first.astype(cp.int32))
 
 
-def _sum_rows(rows: Rows, pairs: Aggregates) -> Rows:
+def _sum_rows(rows: Rows, joined: Aggregates) -> Rows:
     """Return the matrix of aggregates, part by part.
 
     Memory: what comes back, 24 bytes per row, and some 60 per entry of a part.
     """
-    n = pairs.first.size - 1
-    starts = cp.zeros(pairs.members.size + 1, cp.int64)
-    starts[1:] = cp.cumsum((rows.ptr[1:] - rows.ptr[:-1])[pairs.members])
-    of_aggregates = starts[pairs.first]
+    n = joined.first.size - 1
+    starts = cp.zeros(joined.members.size + 1, cp.int64)
+    starts[1:] = cp.cumsum((rows.ptr[1:] - rows.ptr[:-1])[joined.members])
+    of_aggregates = starts[joined.first]
     step = max(LEAST, rows.col.size // PARTS)
     cuts = cp.searchsorted(of_aggregates, cp.arange(0, rows.col.size + 1, step)).tolist()
     parts = [
-        _sum_part(rows, pairs, starts, int(begin), int(end))
+        _sum_part(rows, joined, starts, int(begin), int(end))
         for begin, end in zip(cuts, [*cuts[1:], n], strict=True)
     ]
     counts, cols, vals = zip(*parts, strict=True)
@@ -136,19 +135,19 @@ def _sum_rows(rows: Rows, pairs: Aggregates) -> Rows:
     ptr[1:] = cp.cumsum(cp.concatenate(counts))
     val = cp.concatenate(vals)
     terminal = cp.empty(n, cp.float32)
-    launch("rows", "gather_rows", n, pairs.members, pairs.first, np.int64(n), rows.terminal, terminal)
+    launch("rows", "gather_rows", n, joined.members, joined.first, np.int64(n), rows.terminal, terminal)
     return Rows(ptr, cp.concatenate(cols), val, terminal, _invert_rows(ptr, val, terminal))
 
 
-def _sum_part(rows: Rows, pairs: Aggregates, starts: Any, begin: int, end: int) -> tuple[Any, Any, Any]:
+def _sum_part(rows: Rows, joined: Aggregates, starts: Any, begin: int, end: int) -> tuple[Any, Any, Any]:
     """Return the entries per row, the columns and the values of the aggregates from begin to end."""
-    first, last = int(pairs.first[begin]), int(pairs.first[end])
+    first, last = int(joined.first[begin]), int(joined.first[end])
     places = starts[first : last + 1] - starts[first]
     entries = int(places[-1])
     keys, values = cp.empty(entries, cp.int64), cp.empty(entries, cp.float32)
     launch(
-        "aggregates", "list_entries", last - first, *rows[:3], pairs.members, np.int64(first),
-        np.int64(last), places, pairs.owner, keys, values,
+        "aggregates", "list_entries", last - first, *rows[:3], joined.members, np.int64(first),
+        np.int64(last), places, joined.owner, keys, values,
     )  # fmt: skip
     order = cp.argsort(keys)
     keys = keys[order]

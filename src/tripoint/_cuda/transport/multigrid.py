@@ -29,7 +29,7 @@ DIRECT = 2000
 """Rows of a level that is solved by its inverse, 32 MB: small levels cost launches rather than work."""
 
 STALLED, LEAST_EASE = 0.8, 1e-3
-"""Ratio of rows from level to level above which the bars for pairs are lowered, and how far."""
+"""Ratio of rows from level to level above which the bar for what is strong is lowered, and how far."""
 
 SLOW = 0.5
 """Ratio of rows from level to level above which one step is taken: two would visit ever more small levels."""
