@@ -84,7 +84,7 @@ def dead_particles(nodes: Any) -> np.ndarray:
     """Return which regions are active material that does not react; none where a map was measured."""
     if "inactive_because" not in nodes:
         return np.zeros(len(nodes), bool)
-    return (nodes["inactive_because"].fillna("").astype(str) != "").to_numpy()
+    return (nodes["inactive_because"].astype(object).fillna("") != "").to_numpy()
 
 
 def activity_scale(result: Any, values: np.ndarray) -> Scale:
