@@ -264,9 +264,12 @@ class _Writer:
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Give a table all columns of a schema, in its order; those that it lacks are null."""
-    columns = [
-        table[field.name].cast(field.type) if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]  # fmt: skip
+    at = {name: number for number, name in enumerate(table.column_names)}
+    columns = []
+    for field in schema:
+        if field.name not in at:
+            columns.append(pa.nulls(table.num_rows, field.type))
+            continue
+        column = table.column(at[field.name])
+        columns.append(column if column.type == field.type else column.cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)

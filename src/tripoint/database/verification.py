@@ -180,7 +180,8 @@ def referenced(index: Index) -> set[str]:
 
 
 def _parse(content: bytes) -> pa.Table:
-    return pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    return file.read(use_threads=False)  # small parts are read sooner than threads start
 
 
 def _compare(expected: dict[str, int | str], found: dict[str, int | str]) -> None:
