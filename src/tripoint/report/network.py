@@ -1,50 +1,14 @@
-"""Currents through the network of regions: what the summary and the report say of them."""
+"""Currents through the network of regions: what the report says of them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from tripoint.percolation.conduits import neck_radii
 from tripoint.report.palette import CARRIER
 from tripoint.report.scene import pack
 from tripoint.report.wording import count, minus, number, percent
-from tripoint.transport import NetworkTransport, critical_contacts
-
-CRITICAL = 10
-
-
-def summary_entry(found: NetworkTransport, number_of_critical: int = CRITICAL) -> dict[str, Any]:
-    """Return the figures of every carrier's network: ``summary["transport"]["network"]``.
-
-    Returns
-    -------
-    dict
-        Per carrier ``faces`` (held at 1 and at 0), ``spans``, ``effective_conductivity`` (S/m, or relative),
-        ``tortuosity_factor`` (None where it does not span), ``current_balance``, ``regions``, ``contacts``,
-        ``bridges`` (that carry current), ``iterations``; ``critical``, the contacts on which the
-        resistance depends most, and ``critical_bridges``, the bridges that carry most. Of each of these:
-        ``source``, ``target``, ``phases``, ``kind``, ``centroid`` (z, y, x in µm), ``neck_radius`` (µm),
-        ``current_share`` and ``dissipation_share``.
-    """
-    return {
-        carrier: {
-            "faces": list(figures.faces),
-            "spans": figures.spans,
-            "effective_conductivity": figures.effective_conductivity,
-            "tortuosity_factor": figures.factor if figures.spans else None,
-            "current_balance": figures.imbalance,
-            "regions": figures.regions,
-            "contacts": figures.contacts,
-            "bridges": figures.bridges,
-            "iterations": figures.iterations,
-            "critical": _listed(critical_contacts(found.contacts, carrier, number_of_critical)),
-            "critical_bridges": _bridges(found.contacts, carrier, number_of_critical),
-        }
-        for carrier, figures in found.carriers.items()
-    }
 
 
 def network_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
@@ -105,28 +69,3 @@ def critical_markers(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
             "share": pack([contact["dissipation_share"] for contact in contacts], np.float32),
         }
     return markers
-
-
-def _bridges(contacts: Any, carrier: str, number_of_critical: int) -> list[dict[str, Any]]:
-    if f"bridge_{carrier}" not in contacts.columns:
-        return []
-    return _listed(
-        critical_contacts(contacts, carrier, number_of_critical, "current_share", only_bridges=True)
-    )
-
-
-def _listed(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    necks = neck_radii(rows)
-    return [
-        {
-            "source": int(row["source"]),
-            "target": int(row["target"]),
-            "phases": [row[end] for end in ("source_phase", "target_phase") if end in rows],
-            "kind": row["kind"],
-            "centroid": [float(row[f"centroid_{axis}"]) for axis in "zyx"],
-            "neck_radius": float(neck),
-            "current_share": float(row["current_share"]),
-            "dissipation_share": float(row["dissipation_share"]),
-        }
-        for row, neck in zip(rows.to_dict("records"), necks, strict=True)
-    ]
