@@ -4,8 +4,8 @@
 
 Every case runs in a process of its own, after a small one that compiles: seconds by the clock and of the
 processor, iterations, peak bytes per voxel beyond the input, and the load of the machine. The peers solve the
-pores of the largest cubes, each by its own definition, with its defaults, and are stopped at ``--limit``
-seconds; a ratio is the peer's time by the clock over that of the same definition here.
+pore of the largest cube of a solid-oxide electrode, each by its own definition, with its defaults, and are
+stopped at ``--limit`` seconds; a ratio is the peer's time by the clock over that of the same definition here.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def main() -> None:
             key = f"{'tortuosity' if case == 'face' else case}_{edge}"
             results[key] = show(key, run(case, "cathode", edge))
     results["refined"] = show("refined", run("refined", "none", 0))
-    for name in () if options.no_peer else ("electrode", "cathode"):
-        key = f"peers_{name}_{max(options.edges)}"
-        results[key] = show(key, beside_peers(name, max(options.edges), options.limit))
+    if not options.no_peer:
+        key = f"peers_electrode_{max(options.edges)}"
+        results[key] = show(key, beside_peers("electrode", max(options.edges), options.limit))
     write(results, options.output, "transport_cpu.json")
 
 
@@ -107,7 +107,7 @@ def measure(case: str, name: str, edge: int) -> dict:
     if case == "refined":
         return refined()
     make = {"activity": activity, "porespy": porespy, "taufactor": taufactor}.get(case, tortuosity)
-    make(volume(name, SMALL), case)()
+    make(volume("cathode", SMALL), case)()
     phases = volume(name, edge)
     solve = make(phases, case)
     before = reset_peak()

@@ -28,9 +28,11 @@ ENOUGH = 0.25
 DIRECT = 1000
 """Rows of a level that is solved directly."""
 
-STALLED, LARGEST = 0.8, 20_000
-"""Ratio of rows from level to level above which the last is solved directly; if it has more rows than that,
-the bars for pairs are lowered until it coarsens."""
+SHRINK, LEAST = 0.4, 1e-2
+"""Ratio of rows from level to level above which the bar for what is strong is lowered, and how far."""
+
+STALLED = 0.8
+"""Ratio of rows from level to level above which the last is solved directly, whatever its size."""
 
 
 class Multigrid:
@@ -46,8 +48,8 @@ class Multigrid:
 
     Notes
     -----
-    Memory: 16 bytes per voxel, and about 150 per aggregate of the first level, of which there is one per
-    some 7 voxels that conduct.
+    Memory: 12 bytes per voxel, and about 160 per aggregate of the first level, of which there is one per
+    5 to 7 voxels that conduct.
     """
 
     def __init__(self, faces, shape, ends, values):
@@ -61,7 +63,7 @@ class Multigrid:
         while rows.terminal.size > DIRECT:
             owner, coarser = coarsen_rows(rows)
             ease = 1.0
-            while coarser.terminal.size > STALLED * rows.terminal.size > STALLED * LARGEST:
+            while coarser.terminal.size > SHRINK * rows.terminal.size and ease > LEAST:
                 ease /= 2
                 owner, coarser = coarsen_rows(rows, ease)
             if coarser.terminal.size > STALLED * rows.terminal.size:
