@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tripoint as tp
-from tripoint import synth
+from tripoint import cli, synth
 from tripoint.database import compaction, content
 from tripoint.database.layout import TABLES, Part
 from tripoint.errors import InputError
@@ -598,6 +598,92 @@ def test_hash_of_an_input(tmp_path):
     assert folder != content.hash_input(tmp_path / "slices")
     with pytest.raises(InputError, match="no file or folder"):
         content.hash_input(tmp_path / "c.tif")
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+    """Run ``tripoint db`` in a folder; return its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = cli.main(["db", *map(str, words)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_command_line(run, result, tmp_path, monkeypatch):
+    result.save(tmp_path / "out/a=b, c")
+    code, out, err = run("add", "out/a=b, c", "database=graphs")
+    assert (code, out) == (0, f"{result.sample.name}: added\n"), err
+    assert "is there already" in run("add", "out/a=b, c", "database=graphs")[1]
+    assert run("add", "out/a=b, c", "name=other", "database=graphs")[0] == 0
+    monkeypatch.setenv("TRIPOINT_DATABASE", str(tmp_path / "graphs"))
+    assert run("list")[1].splitlines()[0].split()[:2] == ["sample", "nodes"]
+    query = "select sample, count(*) n from nodes where phase = 'active' or label=9 group by all order by 1"
+    active = int((result.graph.nodes["phase"] == "active").sum())
+    assert run("query", query)[1].split() == [
+        "sample",
+        "n",
+        "other",
+        str(active),
+        result.sample.name,
+        str(active),
+    ]
+    assert run("query", query, "rows=1")[1].count("\n") == 3
+    assert run("query", query, "format=csv")[1].splitlines()[1] == f"other,{active}"
+    assert json.loads(run("query", query, "format=json")[1].splitlines()[0]) == {
+        "sample": "other",
+        "n": active,
+    }
+    code, out, _ = run("query", "select * from contacts", "output=c.parquet")
+    assert (code, out) == (0, "c.parquet\n")
+    assert len(pd.read_parquet("c.parquet")) == 2 * len(result.graph.contacts)
+    assert run("query", "select node, '{x}, $y' t from nodes", "output=n.csv")[0] == 0
+    assert len(pd.read_csv("n.csv")) == 2 * len(result.graph.nodes)
+    assert run("compact", "grace=0")[1].startswith("2 samples put into 1 pack, 8 files")
+    assert run("verify")[1] == "2 samples are whole\n"
+    assert run("remove", "other")[0] == 0
+    hurt(next(Path("graphs/nodes/packs").iterdir()), "changed")
+    code, out, err = run("verify")
+    assert code == 1
+    assert "nodes/packs" in out
+    assert "damaged" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "no action is given; the actions are query"),
+        (("bogus",), "no action 'bogus'"),
+        (("query",), "takes a query"),
+        (("query", "select 1", "select 2"), "2 are given"),
+        (("query", "select 1", "format=xml"), "no format 'xml'"),
+        (("query", "select 1", "format=parquet"), "Parquet is written into a file"),
+        (("query", "select 1", "rows=none"), "rows is 'none'"),
+        (("query", "select 1 from nodes", "memory=lots"), "memory is 'lots'"),
+        (("query", "select 1", "output=/proc/x.csv"), "cannot be written"),
+        (("query", "select nothing from nodes"), "nothing"),
+        (("list", "everything"), "takes nothing but settings"),
+        (("add",), "takes the folder of a result"),
+        (("add", "nowhere"), "is not a result"),
+        (("add", "a", "b", "name=c"), "stands for 2 results"),
+        (("remove", "nobody"), "no sample 'nobody'"),
+        (("compact", "grace=soon"), "grace is 'soon'"),
+        (("list", "database="), "setting 'database' is missing"),
+        (("list", "database=elsewhere"), "no database at"),
+        (("list", "colour=red"), "colour"),
+    ],
+)
+def test_bad_words(run, tmp_path, words, sentence):
+    tp.GraphDatabase(tmp_path / "database").add(graph())
+    code, out, err = run(*words)
+    assert code == 1
+    assert sentence in err
+    assert err.count("tripoint: ") == 1
+    assert "Traceback" not in err
+    assert out == ""
 
 
 def test_parts_of_one_sample_have_one_name():

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("task", ["analyze", "synth", "spectro"])
+@pytest.mark.parametrize("task", ["analyze", "synth", "spectro", "db"])
 def test_every_task_composes(task):
     with initialize_config_module("tripoint.conf", version_base="1.3"):
         config = compose(task, overrides=["output=out"], return_hydra_config=True)

@@ -28,6 +28,7 @@ Tasks
   analyze   a labelled volume becomes a particle graph with its physics and a report
   synth     make a synthetic composite with known particles
   spectro   an energy stack becomes chemical maps, registered to the structure
+  db        ask and keep a database of graphs
 
   tripoint <task> --help   shows the settings of a task
   tripoint --version"""
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     if task is None:
         _complain(f"there is no task '{words[0]}'; the tasks are {', '.join(TASKS)}")
         return 2
-    return _run(words[0], task, words[1:])
+    return _run(words[0], task, overrides.with_action(words[1:]) if task is db else words[1:])
 
 
 def analyze(config: Any) -> None:
@@ -156,7 +157,20 @@ def spectro(config: Any) -> None:
     _say(str(output / "maps.zarr"))
 
 
-TASKS: dict[str, Callable[[Any], None]] = {"analyze": analyze, "synth": synth, "spectro": spectro}
+def db(config: Any) -> None:
+    """Ask or keep a graph database, as the settings of ``conf/db.yaml`` say."""
+    from tripoint import cli_database
+
+    with _progress() as progress:
+        cli_database.run(_plain(config), _say, progress)
+
+
+TASKS: dict[str, Callable[[Any], None]] = {
+    "analyze": analyze,
+    "synth": synth,
+    "spectro": spectro,
+    "db": db,
+}
 
 
 def _run(name: str, task: Callable[[Any], None], words: list[str]) -> int:

@@ -6,6 +6,7 @@ time. And it chooses materials by name, where a user may have a file or a defini
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tripoint.errors import InputError, MaterialsError
@@ -24,6 +25,10 @@ TEXTS = (
     "use",
     "register.to",
     "register.start",
+    "database",
+)
+_SETTING = re.compile(
+    r"(action|arguments|database|format|output|rows|memory|name|overwrite|grace|[~+]*hydra\.[^=]*)="
 )
 #: Parts of the materials that a new value replaces; Hydra would merge them.
 WHOLE = ("materials.terminals", "materials.junctions", "materials.phases")
@@ -58,6 +63,16 @@ def translate(words: list[str]) -> list[str]:
         else:
             result.append(word)
     return result
+
+
+def with_action(words: list[str]) -> list[str]:
+    """Return the words of ``tripoint db <action> <argument>… <setting>=…``, all of them as settings.
+
+    A query holds ``=`` as well, so a setting is a word that begins with the name of one.
+    """
+    settings = [word for word in words if word.startswith("-") or _SETTING.match(word)]
+    rest = [_text(word, sweep=False) for word in words if word not in settings]
+    return [*(f"action={word}" for word in rest[:1]), f"arguments=[{','.join(rest[1:])}]", *settings]
 
 
 def _materials(value: str) -> str:

@@ -35,11 +35,14 @@ class Finding:
     reason : str
     samples : tuple of str
         Samples that are not served because of it.
+    harm : bool
+        Whether something is lost; what is merely left over does none.
     """
 
     file: str
     reason: str
     samples: tuple[str, ...] = ()
+    harm: bool = True
 
     def __str__(self) -> str:
         lost = ", ".join(map(repr, self.samples[:3]))
@@ -74,7 +77,7 @@ def verify(database: GraphDatabase) -> list[Finding]:
     ]
     known = referenced(snapshot.index)
     half = "belongs to no sample: its writer was killed, or is at work; compact clears it away"
-    findings += [Finding(name, half) for name in sorted(files) if name not in known]
+    findings += [Finding(name, half, harm=False) for name in sorted(files) if name not in known]
     return findings
 
 
