@@ -11,6 +11,7 @@ from array_api_compat import is_cupy_array
 from scipy.ndimage import gaussian_filter
 
 import emulator
+import refinement
 from tripoint._cuda import memory
 from tripoint._cuda.boundary import pairs
 from tripoint._cuda.transport import aggregates, multigrid
@@ -174,19 +175,11 @@ def test_dead_particles_are_exactly_zero_with_the_reason(backend):
 
 
 def test_refining_the_mesh_changes_little():
-    # The same smooth structure at two voxel sizes; layers of active material stand for particles.
-    rng = np.random.default_rng(4)
-    smooth = [gaussian_filter(rng.normal(size=(64, 48, 48)), 8) for _ in range(2)]
-    halves = [f.reshape(32, 2, 24, 2, 24, 2).mean(axis=(1, 3, 5)) for f in smooth]
-    kinetics = Kinetics.load("mixed")
-    currents = []
-    for (first, second), size in ((halves, 0.4), (smooth, 0.2)):
-        phases = np.where(first > 0, ACTIVE, ION).astype(np.uint8)
-        phases[second > np.quantile(second, 0.85)] = CARBON
-        layer = np.arange(len(phases)) * 4 // len(phases)
-        regions = (phases + 1 + 3 * layer[:, None, None]).astype(np.int32)
-        found = activity(phases, materials(), replace(kinetics, boundary_factor=1.0), (size,) * 3, regions)
-        currents.append(found.table["reaction_current"].to_numpy())
+    kinetics = replace(Kinetics.load("mixed"), boundary_factor=1.0)
+    currents = [
+        activity(phases, refinement.MATERIALS, kinetics, spacing, regions).table["reaction_current"].to_numpy()
+        for phases, regions, spacing in refinement.same_structure()
+    ]
     assert currents[1].sum() == pytest.approx(currents[0].sum(), rel=0.05)
     np.testing.assert_allclose(currents[1], currents[0], atol=0.08 * currents[0].max())
 
