@@ -176,10 +176,11 @@ def test_dead_particles_are_exactly_zero_with_the_reason(backend):
 
 def test_refining_the_mesh_changes_little():
     kinetics = replace(Kinetics.load("mixed"), boundary_factor=1.0)
-    currents = [
-        activity(phases, refinement.MATERIALS, kinetics, spacing, regions).table["reaction_current"].to_numpy()
+    found = [
+        activity(phases, refinement.MATERIALS, kinetics, spacing, regions)
         for phases, regions, spacing in refinement.same_structure()
     ]
+    currents = [one.table["reaction_current"].to_numpy() for one in found]
     assert currents[1].sum() == pytest.approx(currents[0].sum(), rel=0.05)
     np.testing.assert_allclose(currents[1], currents[0], atol=0.08 * currents[0].max())
 
