@@ -42,7 +42,7 @@ def solve(faces, shape, ends, values, source, *, tolerance, limit, balance=None)
     Notes
     -----
     Flexible conjugate gradients in float64, as the preconditioner is no fixed matrix. The conductances take
-    12 bytes per voxel, vectors 36 (the source among them) and the multigrid some 30.
+    12 bytes per voxel, vectors 36 (the source among them) and the multigrid some 35.
     """
     x, r = np.zeros_like(source), source
     reach = shape[1] * shape[2], source.size - shape[1] * shape[2]
