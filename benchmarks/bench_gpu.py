@@ -22,13 +22,15 @@ import cupy as cp
 import numpy as np
 
 import tripoint
-from tripoint import boundary, distance, particles, percolation, synth
+from tripoint import boundary, distance, particles, percolation, synth, transport
 from tripoint._cuda import compiled
 from tripoint.materials import Materials
 
 SPACING = (0.4, 0.4, 0.4)
 BLOCK = 256  # voxels a side of the composite that larger volumes are mirrored from
 COMPARED = 256  # voxels a side up to which the CPU side runs beside
+CONDUCTING = 512  # voxels a side up to which conduction is solved: it takes some 100 bytes per voxel
+ITERATION = 184  # bytes per voxel that an iteration of it must move, see kernels/transport_stencil.cu
 
 
 def main() -> None:
@@ -50,11 +52,19 @@ def main() -> None:
             run(phases, block.materials, results["copy_gb_per_s"] * 1e9, options.repeats, found)
             found["cucim"] = libraries(phases, options.repeats)
             cp.get_default_memory_pool().free_all_blocks()
+        if size <= CONDUCTING:
+            conduct(phases, block.materials, results["copy_gb_per_s"] * 1e9, found)
         found["analysis"] = analysis(phases, block.materials)
         del phases
         cp.get_default_memory_pool().free_all_blocks()
         if size <= COMPARED:
-            beside = run_on_host(block.phases[:size, :size, :size], block.materials)
+            cropped = block.phases[:size, :size, :size]
+            beside = run_on_host(cropped, block.materials)
+            for name, work in conduction(cropped, block.materials).items():
+                work()
+                start = time.perf_counter()
+                work()
+                beside[name] = time.perf_counter() - start
             for name, seconds in beside.items():
                 found[name]["cpu_ms"] = round(seconds * 1e3, 2)
                 found[name]["times_faster_than_cpu"] = round(seconds * 1e3 / found[name]["ms"], 1)
@@ -208,6 +218,33 @@ def run(phases: Any, materials: Materials, speed: float, repeats: int, found: di
             "kernels_ms": round(in_kernels * 1e3, 3),  # of ours: without the libraries and without Python
             "kernels_share_of_floor": round(floor / in_kernels, 3) if in_kernels else None,
         }
+
+
+def conduction(phases: Any, materials: Materials) -> dict[str, Callable[[], Any]]:
+    """Return what solves for a potential: a tortuosity factor, and the activity of particles."""
+    regions = particles.separate(phases, SPACING)
+    kinetics = transport.Kinetics.load("mixed")
+    electrolyte = materials.network("ion")
+    return {
+        "tortuosity": lambda: transport.tortuosity(phases, electrolyte, "z", SPACING),
+        "local activity": lambda: transport.activity(phases, materials, kinetics, SPACING, regions),
+    }
+
+
+def conduct(phases: Any, materials: Materials, speed: float, found: dict[str, Any]) -> None:
+    """Time what solves for a potential; its floor is that of the iterations on the voxels."""
+    for name, work in conduction(phases, materials).items():
+        iterations = []
+        seconds = timed(lambda work=work, seen=iterations: seen.append(work().iterations), 1)
+        floor = iterations[-1] * ITERATION * phases.size / speed
+        found[name] = {
+            "ms": round(seconds * 1e3, 1),
+            "iterations": iterations[-1],
+            "floor_bytes_per_voxel_and_iteration": ITERATION,
+            "floor_ms": round(floor * 1e3, 1),
+            "share_of_floor": round(floor / seconds, 3),
+        }
+        cp.get_default_memory_pool().free_all_blocks()
 
 
 def run_on_host(phases: np.ndarray, materials: Materials) -> dict[str, float]:

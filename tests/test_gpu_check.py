@@ -23,6 +23,8 @@ def test_benchmarks_measure_every_operation(gpu, tmp_path, monkeypatch):
         assert {"distance", "separation", "contacts", "junction length", "analysis"} <= set(found[size])
         assert found[size]["analysis"]["graph"]["nodes"] > 0
     assert found["24^3"]["distance"]["cpu_ms"] > 0
+    assert found["24^3"]["local activity"]["iterations"] > 0
+    assert found["24^3"]["tortuosity"]["cpu_ms"] > 0
 
 
 def test_cases_for_the_sanitizer_run(gpu, monkeypatch):

@@ -240,7 +240,10 @@ def test_names_of_the_array_namespace_exist():
     missing = []
     for file in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            of_xp = isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "xp"
+            of_xp = isinstance(node, ast.Attribute) and "xp" in (
+                getattr(node.value, "id", ""),
+                getattr(node.value, "attr", ""),  # self.xp
+            )
             if of_xp and not hasattr(xp, node.attr):
                 missing.append(f"{file.relative_to(SOURCES)}:{node.lineno}: {node.attr}")
     assert not missing, "\n".join(missing)

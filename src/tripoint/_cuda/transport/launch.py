@@ -34,4 +34,4 @@ def launch_sums(source: str, function: str, count: int, *arguments: Any, sums: A
 
 
 def _blocks(count: int) -> int:
-    return min(-(-count // THREADS), MOST_BLOCKS)
+    return max(1, min(-(-count // THREADS), MOST_BLOCKS))

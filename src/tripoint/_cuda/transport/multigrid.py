@@ -25,8 +25,8 @@ OMEGA = np.float32(0.8)
 ENOUGH = 0.25
 """Residual after one inner step, relative to that before, at which a second is left out."""
 
-DIRECT = 2000
-"""Rows of a level that is solved by its inverse, 32 MB: small levels cost launches rather than work."""
+DIRECT = 1000
+"""Rows of a level that is solved by its inverse, 8 MB: small levels cost launches rather than work."""
 
 STALLED, LEAST_EASE = 0.8, 1e-3
 """Ratio of rows from level to level above which the bar for what is strong is lowered, and how far."""
