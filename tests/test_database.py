@@ -689,3 +689,136 @@ def test_bad_words(run, tmp_path, words, sentence):
 def test_parts_of_one_sample_have_one_name():
     part = Part("a/b", "0" * 20, "1" * 8, "2" * 8)
     assert part.file("nodes") == f"nodes/sample=a%2Fb/{'0' * 20}-{'1' * 8}-{'2' * 8}.parquet"
+
+
+SMALL = ("shape=[24,24,24]", "spacing=[0.8,0.8,0.8]", "device=cpu")
+
+
+@pytest.fixture
+def tripoint(tmp_path, capsys, monkeypatch):
+    """Run any task in a folder; return its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = cli.main(list(map(str, words)))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_synth_fills_a_database_and_goes_on_where_it_stopped(tripoint):
+    words = ("synth", "-m", "database=db", "vary=solid_state_cathode", *SMALL, "transport=on", "jobs=1")
+    code, out, err = tripoint(*words, "seed=0,1")
+    assert code == 0, err
+    assert out.count("solid_state_cathode_") == 2
+    db = tp.GraphDatabase("db")
+    before = dict(db.sql("select sample, added from samples").to_numpy())
+    drawn = db.sql("select (configuration->>'$.synth.particles.active.fraction')::double f, "
+                   "volume_fraction_active v from samples order by sample")  # fmt: skip
+    assert drawn["f"].nunique() == 2
+    assert np.allclose(drawn["f"], drawn["v"], atol=1e-4)
+    made = []
+    make = synth.make
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synth, "make", lambda *a, **k: made.append(k["seed"]) or make(*a, **k))
+        assert tripoint(*words, "seed=range(0,3)")[0] == 0
+    assert made == [2]
+    after = dict(db.sql("select sample, added from samples").to_numpy())
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 3
+    code, _, err = tripoint(*words, "seed=1", "connectivity=26")
+    assert code == 1
+    assert "'solid_state_cathode_1'" in err
+    assert "other input or settings" in err
+    assert tripoint(*words, "seed=1", "connectivity=26", "overwrite=true")[0] == 0
+    assert len(db) == 3
+
+
+@pytest.mark.slow
+def test_a_sweep_takes_the_cores_there_are(tripoint):
+    words = ("synth", "-m", "database=db", *SMALL, "jobs=2")
+    code, _, err = tripoint(*words, "seed=0,1,2", "synth.overlap=0.08,0.9", "name=${seed}_${synth.overlap}")
+    assert code == 1  # overlap 0.9 is refused, the others are done
+    assert err.count("overlap is 0.9") == 3
+    assert sorted(tp.GraphDatabase("db")) == ["0_0.08", "1_0.08", "2_0.08"]
+
+
+def test_analyze_adds_to_a_database(tripoint, result, tmp_path):
+    np.save(tmp_path / "a.npy", result.sample.phases)
+    np.save(tmp_path / "b.npy", result.sample.phases[::-1])
+    words = ("analyze", "materials=solid_state_cathode", "spacing=[0.8,0.8,0.8]", "device=cpu", "database=db")
+    code, _, err = tripoint(*words, "input=a.npy", "output=null")
+    assert code == 0, err
+    assert not (tmp_path / "out").exists()
+    db = tp.GraphDatabase("db")
+    assert list(db) == ["a"]
+    assert db.row("a")["input_hash"].startswith("file:")
+    _, _, err = tripoint(*words, "input=a.npy", "output=null")
+    assert "is there already" in err
+    code, _, err = tripoint(*words, "-m", "input=a.npy,b.npy", "output=out/${stem:${input}}", "jobs=1")
+    assert code == 0, err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
+    assert len(tp.load("out/b").graph.nodes) == len(db["b"].nodes)
+    code, _, err = tripoint(*words, "input=a.npy", "output=null", "activity=simulate")
+    assert "from other input or settings" in err
+    (tmp_path / "a.npy").rename(tmp_path / "c.npy")  # where it lies does not matter
+    assert "is there already" in tripoint(*words, "input=c.npy", "output=null", "name=a")[2]
+    np.save(tmp_path / "a.npy", result.sample.phases[:, ::-1])
+    code, _, err = tripoint(*words, "input=a.npy", "output=null")
+    assert code == 1
+    assert "from other input or settings" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("jobs=0", "jobs is 0"),
+        ("jobs=many", "jobs is 'many'"),
+        ("vary.overlap=[0.1]", "vary.overlap is [0.1]"),
+        ("vary.overlap=[0,1,log]", "vary.overlap is [0, 1, 'log']"),
+        ("+vary.cheese=[0,1]", "cheese"),
+        ("vary=cheese", "cheese"),
+        ("activity=map.tif", "can only be simulate"),
+        ("database=/proc/db", "cannot be written"),
+        ("database=null", "the setting 'output' is missing"),
+        ("seed=-1", "seed is -1"),
+    ],
+)
+def test_bad_settings_of_a_data_set(tripoint, change, sentence):
+    words = {"database": "database=db", "vary": "vary=solid_state_cathode", change.split("=")[0]: change}
+    code, _, err = tripoint("synth", "-m", *SMALL, *words.values())
+    assert code == 1
+    assert sentence in err
+    assert err.count("tripoint: ") == 1
+
+
+@pytest.mark.parametrize("name", synth.shipped())
+def test_every_variation_fits_its_composite(name):
+    """Every corner of the ranges is a valid composite, and draws follow the stated distributions."""
+    import yaml
+
+    ranges = yaml.safe_load((Path(__file__).parents[1] / "conf/vary" / f"{name}.yaml").read_text())
+    composite = synth.Composite.load(name)
+
+    def corner(ranges, side):
+        return {
+            key: corner(entry, side)
+            if isinstance(entry, dict)
+            else entry[0]
+            if isinstance(entry[0], str)
+            else entry[side]
+            for key, entry in ranges.items()
+        }
+
+    for side in (0, 1):
+        composite.changed(corner(ranges, side))
+    drawn = [synth.draw(ranges, seed) for seed in range(400)]
+    phase = next(iter(ranges["particles"]))
+    low, high, _ = ranges["particles"][phase]["diameter"]
+    logs = np.log([d["particles"][phase]["diameter"] for d in drawn])
+    assert np.log(low) <= logs.min() < logs.max() <= np.log(high)
+    assert np.isclose(logs.mean(), np.log(low * high) / 2, atol=4 * np.log(high / low) / np.sqrt(12 * 400))
+    overlaps = np.array([d["overlap"] for d in drawn])
+    assert abs(np.corrcoef(logs, overlaps)[0, 1]) < 0.2
+    assert synth.vary(composite, ranges, 3) == synth.vary(composite, ranges, 3)

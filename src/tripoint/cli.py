@@ -9,12 +9,18 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tripoint import overrides
 from tripoint._version import __version__
 from tripoint.errors import InputError, MaterialsError, TripointError
+
+if TYPE_CHECKING:
+    from tripoint.filling import Target
+    from tripoint.sweep import Runs
 
 log = logging.getLogger("tripoint")
 
@@ -57,10 +63,17 @@ def analyze(config: Any) -> None:
     settings = _plain(config)
     source = overrides.check_text(settings, "input")
     materials = _materials(settings["materials"])
-    output, overwrite = _output(settings)
-    particles = overrides.check_section(settings, "particles")
-    flow = _flow(settings, materials)
+    how = _analysis(settings, materials)
     activity = _activity(settings)
+    target = _target(
+        settings,
+        str(settings["name"] or _stem(source)),
+        inputs=(source, activity, settings["map"]["affine"]),
+        paths=("input",),
+    )
+    if _is_done(target, settings["output"]):
+        return
+    output, overwrite = _output_beside(settings, target)
     with _progress() as progress:
         sample = io.read(
             source,
@@ -81,34 +94,39 @@ def analyze(config: Any) -> None:
         result = pipeline.analyze(
             sample,
             activity=activity,
-            **flow,
-            neck_ratio=particles["neck_ratio"],
-            min_voxels=particles["min_voxels"],
-            connectivity=settings["connectivity"],
-            subvolumes=settings["subvolumes"],
             # Reading has chosen, and said so.
-            device="cpu" if sample.device == "cpu" else settings["device"],
-            device_memory=settings["device_memory"],
+            **{**how, "device": "cpu" if sample.device == "cpu" else settings["device"]},
             progress=progress,
         )
-        result.save(output, overwrite=overwrite, progress=progress)
+        if target is not None:
+            target.add(result)
+        if output is not None:
+            result.save(output, overwrite=overwrite, progress=progress)
     for warning in result.summary["warnings"]:
         log.warning("warning: %s", warning)
     run = result.summary["run"]
     where = run["device_name"] or run["device"]
     log.info("analysed in %.1f s on the device '%s'", sum(run["seconds"].values()), where)
-    _say(str(output / "report.html"))
+    _say(_added(target) if output is None else str(output / "report.html"))
 
 
 def synth(config: Any) -> None:
-    """Make a synthetic composite and save it, as the settings of ``conf/synth.yaml`` say."""
-    from tripoint import io
-    from tripoint.synth import Composite, make
+    """Make a synthetic composite, save it or add it to a database, as ``conf/synth.yaml`` says."""
+    from tripoint import io, pipeline
+    from tripoint.materials import Materials
+    from tripoint.synth import Composite, make, vary
 
     settings = _plain(config)
-    output, overwrite = _output(settings)
     composite = Composite.from_mapping(overrides.check_section(settings, "synth"))
+    composite = vary(composite, overrides.check_section(settings, "vary"), settings["seed"])
     imaging = overrides.check_switch(settings, "imaging")
+    materials = Materials.load(composite.materials)
+    how, activity = _analysis(settings, materials), overrides.check_simulation(settings)
+    name = str(settings["name"] or f"{materials.name}_{settings['seed']}")
+    target = _target({**settings, "synth": composite.to_mapping(), "vary": None}, name)
+    if _is_done(target, settings["output"]):
+        return
+    output, overwrite = _output_beside(settings, target)
     with _progress() as progress:
         sample = make(
             composite,
@@ -118,8 +136,12 @@ def synth(config: Any) -> None:
             imaging=imaging,
             progress=progress,
         )
-        io.write(sample, output, overwrite=overwrite)
-    _say(str(output))
+        sample = replace(sample, name=name)
+        if target is not None:
+            target.add(pipeline.analyze(sample, activity=activity, **how, progress=progress))
+        if output is not None:
+            io.write(sample, output, overwrite=overwrite)
+    _say(_added(target) if output is None else str(output))
 
 
 def spectro(config: Any) -> None:
@@ -194,13 +216,23 @@ def _hydra(name: str, task: Callable[[Any], None], arguments: list[str], debug: 
     import hydra
     from omegaconf import OmegaConf
 
+    from tripoint.sweep import Runs
+
     failures: list[str] = []
     outputs: set[Path] = set()
+    runs: Runs | None = None
+    jobs = None if "-m" in arguments else 1
 
     def guarded(config: Any) -> None:
+        nonlocal jobs, runs
         try:
             _claim(config, outputs)
-            task(config)
+            jobs = jobs or _jobs(config)
+            if jobs == 1:
+                task(config)
+                return
+            runs = runs or Runs(jobs)
+            runs.submit(_run_apart, name, _plain(config), debug)
         except Exception as error:  # the other runs of a sweep go on
             failures.append(_explained(error))
             _report(failures[-1], error, debug)
@@ -210,9 +242,37 @@ def _hydra(name: str, task: Callable[[Any], None], arguments: list[str], debug: 
     before, sys.argv = sys.argv, [f"tripoint {name}", *arguments]
     try:
         hydra.main(version_base="1.3", config_path="pkg://tripoint.conf", config_name=name)(guarded)()
+        if runs is not None:
+            with _progress() as progress:
+                for failure in filter(None, runs.results(progress)):
+                    failures.append(failure)
+                    _complain(failure)
     finally:
         sys.argv = before
     return 1 if failures else 0
+
+
+def _jobs(config: Any) -> int:
+    """Return how many runs of a sweep go at a time: one, but where they fill a database on the CPU."""
+    from tripoint.sample import choose_device
+    from tripoint.sweep import count_jobs
+
+    fills = config.get("database") is not None and "jobs" in config
+    given = config.jobs if "jobs" in config else 1
+    return count_jobs(given, fills and given == "auto" and choose_device(config.device) == "cpu")
+
+
+def _run_apart(name: str, settings: dict[str, Any], debug: bool) -> str | None:
+    """Do one run of a sweep in a process of its own; return the sentence where it failed."""
+    _log_to_stderr()
+    log.setLevel(logging.WARNING)
+    try:
+        TASKS[name](settings)
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        return _explained(error)
+    return None
 
 
 @contextmanager
@@ -231,6 +291,8 @@ def _claim(config: Any, outputs: set[Path]) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     try:
+        if config.output is None:
+            return  # the graph goes into a database, or the task will say that there is no output
         output = Path(str(config.output)).resolve()
     except OmegaConfBaseException:
         return  # the task will say what is missing
@@ -261,9 +323,40 @@ class _ToStderr(logging.Handler):
 def _plain(config: Any) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
+    if isinstance(config, dict):
+        return config
     settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
+
+
+def _target(settings: dict[str, Any], sample: str, **inputs: Any) -> Target | None:
+    """Return what goes into which database."""
+    from tripoint.filling import Target
+
+    overrides.check_switch(settings, "overwrite")
+    return Target.of(settings, sample, **inputs)
+
+
+def _is_done(target: Target | None, output: Any) -> bool:
+    """Whether the database holds the sample already, and the output too; says so."""
+    if target is None or not target.filled or (output is not None and not Path(str(output)).exists()):
+        return False
+    log.info("%s is there already, in %s", target.sample, target.database.store)
+    _say(_added(target))
+    return True
+
+
+def _added(target: Target | None) -> str:
+    assert target is not None  # without one there is an output
+    return f"{target.database.store}: {target.sample}"
+
+
+def _output_beside(settings: dict[str, Any], target: Target | None) -> tuple[Path | None, bool]:
+    """Return the output as `_output` does; where a database is filled there may be none."""
+    if settings["output"] is None and target is not None:
+        return None, target.overwrite
+    return _output(settings)
 
 
 def _output(settings: dict[str, Any]) -> tuple[Path, bool]:
@@ -319,6 +412,20 @@ def _materials(mapping: dict[str, Any]) -> Any:
     return Materials.from_mapping(mapping)
 
 
+def _analysis(settings: dict[str, Any], materials: Any) -> dict[str, Any]:
+    """Return how a sample is analysed, but for the activity."""
+    particles = overrides.check_section(settings, "particles")
+    return {
+        **_flow(settings, materials),
+        "neck_ratio": particles["neck_ratio"],
+        "min_voxels": particles["min_voxels"],
+        "connectivity": settings["connectivity"],
+        "subvolumes": settings["subvolumes"],
+        "device": settings["device"],
+        "device_memory": settings["device_memory"],
+    }
+
+
 def _flow(settings: dict[str, Any], materials: Any) -> dict[str, Any]:
     """Return whether transport is measured, with which kinetics, and how it is solved."""
     from tripoint.physics import Simulation
@@ -357,6 +464,9 @@ def _stem(path: Any) -> str:
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar on a terminal and log lines elsewhere."""
+    if parent_process() is not None:  # of a sweep, which shows how far it is
+        yield lambda *_: None
+        return
     if not sys.stderr.isatty():
 
         def tell(step: str, done: int, total: int) -> None:

@@ -7,7 +7,7 @@ time. And it chooses materials by name, where a user may have a file or a defini
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from tripoint.errors import InputError, MaterialsError
 from tripoint.materials import Materials
@@ -148,6 +148,17 @@ def check_section(settings: dict[str, Any], key: str) -> dict[str, Any]:
         message = f"{key} is {value!r}; expected a group of settings, such as {key}.…=…, see --help"
         raise InputError(message)
     return value
+
+
+def check_simulation(settings: dict[str, Any]) -> Literal["simulate"] | None:
+    """Return the activity of a made sample: ``simulate`` or None."""
+    given = str(settings["activity"] or "").strip()
+    if given in ("", "off", "none", "false"):
+        return None
+    if given != "simulate":
+        message = f"activity is {given!r}; of a made sample it can only be simulate"
+        raise InputError(message)
+    return "simulate"
 
 
 def read_list(value: Any) -> Any:

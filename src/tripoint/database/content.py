@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from tripoint._version import __version__
 from tripoint.errors import InputError
+from tripoint.io.formats import split_inside
 from tripoint.io.tables import plain
 
 _BLOCK = 2**22  # bytes hashed at a time
@@ -62,15 +63,11 @@ def hash_input(path: str | Path) -> str:
     InputError
         There is no such file or folder.
     """
-    whole, _, inside = str(path).partition(":/")
-    outer, colon, array = whole.rpartition(":")
-    if not Path(whole).exists() and colon and Path(outer).exists():
-        whole, inside = outer, array
-    source = Path(whole).expanduser()
+    source, inside = split_inside(Path(path).expanduser())
     if not source.exists():
         message = f"there is no file or folder {source}"
         raise InputError(message)
-    digest = hashlib.sha256(inside.encode())
+    digest = hashlib.sha256((inside or "").strip("/").encode())
     files = sorted(f for f in source.rglob("*") if f.is_file()) if source.is_dir() else [source]
     for file in files:
         name = file.relative_to(source).as_posix() if source.is_dir() else ""

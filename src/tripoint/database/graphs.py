@@ -126,6 +126,12 @@ class GraphDatabase:
 
     # Writing
 
+    def create(self) -> None:
+        """Make the database where there is none; so a place that cannot be written to is refused early."""
+        if not self.store.exists(MARKER):
+            form = {"format": "tripoint graph database", "schema": SCHEMA, "tables": TABLES}
+            self.store.put(MARKER, json.dumps(form).encode())
+
     def add(
         self,
         source: Result | Graph,
@@ -180,7 +186,7 @@ class GraphDatabase:
         origin = Origin(key, input_hash, configuration)
         encoded = encode(tables, sample, digest, graph.metadata, summary, origin)
         part = Part(sample, digest, encoded.columns)
-        self._make()
+        self.create()
         for table in TABLES:  # samples is the last: with its row the sample is there
             self.store.put(part.file(table), encoded.files[table])
         self._take_out(sample, {found.content(sample)} if sample in found.where else set())
@@ -251,11 +257,6 @@ class GraphDatabase:
             message = f"there is no database at {self.store}; add a sample to make one"
             raise InputError(message)
 
-    def _make(self) -> None:
-        if not self.store.exists(MARKER):
-            form = {"format": "tripoint graph database", "schema": SCHEMA, "tables": TABLES}
-            self.store.put(MARKER, json.dumps(form).encode())
-
     def _find(self, sample: str, snapshot: Snapshot) -> Part | Pack:
         place = snapshot.where.get(sample)
         if place is None:
@@ -286,7 +287,7 @@ class GraphDatabase:
             return False
         if found.content(sample) == digest:
             return True
-        if key is not None and self.row(sample).get("key") == key:
+        if key is not None and not overwrite and self.row(sample).get("key") == key:
             return True  # computed from the same; only rounding differs
         if not overwrite:
             message = (

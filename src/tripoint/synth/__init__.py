@@ -8,6 +8,7 @@ function each.
 
 from tripoint.synth.composite import Composite, Cracks, Fill, Imaging, Particles, shipped
 from tripoint.synth.making import lithium_ion_cathode, make, solid_oxide_electrode, solid_state_cathode
+from tripoint.synth.variation import draw, vary
 
 __all__ = [
     "Composite",
@@ -15,9 +16,11 @@ __all__ = [
     "Fill",
     "Imaging",
     "Particles",
+    "draw",
     "lithium_ion_cathode",
     "make",
     "shipped",
     "solid_oxide_electrode",
     "solid_state_cathode",
+    "vary",
 ]

@@ -332,11 +332,16 @@ class Composite:
 
     def changed(self, changes: Mapping[str, Any]) -> Composite:
         """Return the composite with some values changed, as :meth:`load` takes them."""
+        return Composite.from_mapping(_merged(self.to_mapping(), changes))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the composite as plain values, from which :meth:`from_mapping` builds it again."""
+        assert not isinstance(self.materials, str)
         mapping = {f.name: getattr(self, f.name) for f in fields(self)}
         for part in ("particles", "fill"):
             mapping[part] = {name: asdict(entry) for name, entry in mapping[part].items()}
-        mapping |= {"cracks": asdict(self.cracks), "imaging": asdict(self.imaging)}
-        return Composite.from_mapping(_merged(mapping, changes))
+        named = {"materials": self.materials.to_mapping(), "spacing": list(self.spacing)}
+        return {**mapping, **named, "cracks": asdict(self.cracks), "imaging": asdict(self.imaging)}
 
 
 def shipped() -> tuple[str, ...]:

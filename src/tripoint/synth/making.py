@@ -75,7 +75,7 @@ def make(
     composite = Composite.load(composite) if isinstance(composite, str) else composite
     size, voxel = _check_shape(shape), check_spacing(composite.spacing if spacing is None else spacing)
     _check_room(composite, size, voxel)
-    rng = np.random.default_rng(_check_seed(seed))
+    rng = np.random.default_rng(check_seed(seed))
     total = len(STEPS) if imaging else len(STEPS) - 1
 
     def tell(step: int) -> None:
@@ -147,7 +147,8 @@ def _check_shape(shape: Any) -> tuple[int, int, int]:
     return (size[0], size[1], size[2])
 
 
-def _check_seed(seed: Any) -> int:
+def check_seed(seed: Any) -> int:
+    """Return a seed, or say that it is none."""
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         message = f"seed is {seed!r}; expected an integer of at least 0"
         raise InputError(message)
