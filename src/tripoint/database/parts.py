@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -126,13 +127,15 @@ def decode(name: str, table: pa.Table, row: Mapping[str, Any]) -> Any:
 
 
 def _table(sample: str, frame: pd.DataFrame) -> pa.Table:
-    columns = [_column(frame[name]) for name in frame.columns]
-    fields = [
-        pa.field(str(name), values.type, metadata={"unit": tables.unit(str(name))})
-        for name, values in zip(frame.columns, columns, strict=True)
-    ]
-    schema = pa.schema([pa.field("sample", pa.string()), *fields], metadata=FORM)
+    columns = [_column(values) for _, values in frame.items()]
+    fields = [_field(str(name), values.type) for name, values in zip(frame.columns, columns, strict=True)]
+    schema = pa.schema([_field("sample", pa.string()), *fields], metadata=FORM)
     return pa.Table.from_arrays([pa.repeat(sample, len(frame)), *columns], schema=schema)
+
+
+@cache
+def _field(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, metadata={"unit": tables.unit(name)})
 
 
 def _column(values: pd.Series) -> pa.Array:
