@@ -80,7 +80,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) join_voxels(
                 const int other = c | 4 >> axis;
                 if (other == c || part[c] < 0 || part[other] < 0) continue;
                 const float a = faces[axis * size + lowest + (c >> 2) * plane + (c >> 1 & 1) * width + (c & 1)];
-                if (!(a > 0) || a * a * held[c] * held[other] < strong * strong) continue;
+                if (!(a > 0) || (a * held[c]) * (a * held[other]) < strong * strong) continue;
                 const int low = min(part[c], part[other]), high = max(part[c], part[other]);
 #pragma unroll
                 for (int d = 0; d < 8; ++d)
@@ -167,7 +167,8 @@ enum State : unsigned long long { OUT, OPEN, ROOT };  // the two highest bits of
 /* How strongly two rows with these 1 / sum are connected, 0 where not strongly. */
 __device__ __forceinline__ float bond(float conductance, float mine, float other, float strong, float held)
 {
-    const float squared = conductance * conductance * (mine * other), share = conductance * max(mine, other);
+    // Shares first, as their product neither overflows nor vanishes.
+    const float squared = (conductance * mine) * (conductance * other), share = conductance * max(mine, other);
     return squared >= strong * strong || share > held ? squared : 0.0f;
 }
 
@@ -181,9 +182,12 @@ struct Matrix {
     template <class Use>
     __device__ __forceinline__ void each_strong(long long i, Use use) const
     {
-        for (long long at = ptr[i]; at < ptr[i + 1]; ++at) {
+        const float mine = inverse[i];
+        const long long end = ptr[i + 1];
+#pragma unroll 1
+        for (long long at = ptr[i]; at < end; ++at) {
             const int j = col[at];
-            const float strength = bond(val[at], inverse[i], inverse[j], strong, held);
+            const float strength = bond(val[at], mine, inverse[j], strong, held);
             if (strength > 0) use(j, strength);
         }
     }

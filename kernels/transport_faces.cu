@@ -50,6 +50,16 @@ struct Grid {
     }
 };
 
+/* Calls use(voxel, axis) for the neighbours of a voxel that lie further along each axis. */
+template <class Use>
+__device__ __forceinline__ void each_ahead(const Grid& grid, long long v, Use use)
+{
+    const int there = grid.neighbours(v);
+#pragma unroll
+    for (int axis = 0; axis < 3; ++axis)
+        if (there >> axis & 1) use(v + grid.step(axis), axis);
+}
+
 /* Half a voxel's resistance on either side of a face, times its area. */
 __device__ __forceinline__ double in_series(const double* conductivity, int a, int b, double length)
 {
@@ -87,19 +97,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) conduct(
     const Grid grid = {depth, height, width};
     const long long plane = grid.plane(), size = grid.voxels() + 2 * plane;
     for EACH(v, grid.voxels()) {
-        const int mine = carrier[v];
+        const int mine = carrier[v], a = phases[v];
         if (mine == 0) continue;
-        const int there = grid.neighbours(v), a = phases[v];
-#pragma unroll
-        for (int axis = 0; axis < 3; ++axis) {
-            const long long u = v + grid.step(axis);
-            if (!(there >> axis & 1) || carrier[u] != mine) continue;
+        each_ahead(grid, v, [&](long long u, int axis) {
+            if (carrier[u] != mine) return;
             const int b = phases[u];
             double resistance = in_series(conductivity, a, b, form[2 * axis + 1]);
             if (divided && boundary[a] > 0 && boundary[b] > 0 && regions[v] != regions[u])
                 resistance += 0.5 * (boundary[a] + boundary[b]);
             faces[axis * size + plane + v] = (float)(form[2 * axis] / resistance);
-        }
+        });
     }
 }
 
@@ -127,21 +134,17 @@ extern "C" __global__ void __launch_bounds__(THREADS) react(
     const Grid grid = {depth, height, width};
     const long long plane = grid.plane(), size = grid.voxels() + 2 * plane;
     for EACH(v, grid.voxels()) {
-        const int mine = carrier[v];
+        const int mine = carrier[v], a = phases[v];
         if (mine == 0) continue;
-        const int there = grid.neighbours(v), a = phases[v];
-#pragma unroll
-        for (int axis = 0; axis < 3; ++axis) {
-            const long long u = v + grid.step(axis);
-            if (!(there >> axis & 1) || carrier[u] + mine != 3) continue;
+        each_ahead(grid, v, [&](long long u, int axis) {
             const int b = phases[u];
-            if (!active[mine == 2 ? a : b]) continue;
+            if (carrier[u] + mine != 3 || !active[mine == 2 ? a : b]) return;
             const double area = form[2 * axis], scale = scale_of(pairs, scales, count, regions[v], regions[u]);
             const double at = varies ? (double)exchange_volume[mine == 2 ? v : u] : exchange;
             const double g = at * (1e-6 * area * scale);  // S/m2 um2 in S um/m
             const double rest = in_series(conductivity, a, b, form[2 * axis + 1] / area);
             faces[axis * size + plane + v] = g > 0 ? (float)(1 / (1 / g + rest)) : 0.0f;
-        }
+        });
     }
 }
 

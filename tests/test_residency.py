@@ -199,6 +199,21 @@ def test_nothing_of_a_volumes_size_comes_back(gpu, preset, monkeypatch):
     sys.stdout.write(f"\n{preset}: {brought} bytes in {len(copies[1])} copies of {regions} regions\n")
 
 
+def test_what_flows_is_that_of_the_host_and_stays_on_the_gpu(gpu, monkeypatch):
+    sample = composite("solid_state_cathode")
+    asked = {"subvolumes": 0, "transport": True, "activity": "simulate"}
+    expected = tripoint.analyze(sample, device="cpu", **asked)
+    with copies_to_host(monkeypatch) as recorded:
+        found = tripoint.analyze(sample, device="cuda", **asked)
+    assert max(nbytes for nbytes, _ in recorded) < sample.phases.size
+    assert isinstance(found.sample.channels["ion_potential"], cp.ndarray)
+    one, other = found.graph.to("cpu").nodes, expected.graph.nodes
+    np.testing.assert_allclose(one["activity"], other["activity"], atol=1e-5)
+    assert one["inactive_because"].tolist() == other["inactive_because"].tolist()
+    for name, factors in expected.summary["transport"]["tortuosity"].items():
+        assert found.summary["transport"]["tortuosity"][name] == pytest.approx(factors, rel=1e-5)
+
+
 def test_saving_and_the_report_take_slabs_and_planes(gpu, monkeypatch, tmp_path):
     preset = "lithium_ion_cathode"
     result = analyzed(gpu, composite(preset))
