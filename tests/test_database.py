@@ -582,16 +582,14 @@ def test_content_hash_sees_every_value():
 
 
 def test_hash_of_an_input(tmp_path):
-    (tmp_path / "a.tif").write_bytes(b"voxels")
-    (tmp_path / "b.tif").write_bytes(b"voxels")
+    (tmp_path / "a.h5").write_bytes(b"voxels")
+    (tmp_path / "b.h5").write_bytes(b"voxels")
     (tmp_path / "slices").mkdir()
     (tmp_path / "slices/1.tif").write_bytes(b"voxels")
-    one = content.hash_input(tmp_path / "a.tif")
-    assert one == content.hash_input(tmp_path / "b.tif")
+    one = content.hash_input(tmp_path / "a.h5")
+    assert one == content.hash_input(tmp_path / "b.h5")
     assert (
-        one
-        != content.hash_input(f"{tmp_path}/a.tif:/labels")
-        != content.hash_input(f"{tmp_path}/a.tif:/other")
+        one != content.hash_input(f"{tmp_path}/a.h5:/labels") != content.hash_input(f"{tmp_path}/a.h5:/other")
     )
     folder = content.hash_input(tmp_path / "slices")
     (tmp_path / "slices/2.tif").write_bytes(b"")

@@ -115,6 +115,8 @@ def read_pack(store: Store, name: str) -> Pack | None:
         with store.open(file) as opened:
             table = pq.read_table(opened, columns=["sample", "content"])
             about = json.loads((table.schema.metadata or {})[b"tripoint"])
+    except FileNotFoundError:
+        raise
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         log.warning("warning: %s is damaged (%s); its samples are left out", store.address(file), error)
         return None

@@ -50,7 +50,7 @@ class GraphDatabase:
     def __init__(self, path: str | Path, *, memory: str | None = None) -> None:
         self.store = Store(path)
         self.memory = memory
-        self._packs: dict[str, Pack] = {}
+        self._packs: dict[str, Pack | None] = {}  # None where damaged
         self._check_form()
 
     def __repr__(self) -> str:
@@ -226,18 +226,18 @@ class GraphDatabase:
     def snapshot(self) -> Snapshot:
         """Return the samples that count at this moment."""
         self._must_exist()
-        return self._chosen(Index.of(self.store))
+        return self._snapshot_of(None)
 
-    def _snapshot_of(self, sample: str) -> Snapshot:
-        return self._chosen(Index.of(self.store, sample))
-
-    def _chosen(self, index: Index) -> Snapshot:
-        for name in index.packs:
-            if name not in self._packs:
-                pack = compaction.read_pack(self.store, name)
-                if pack is not None:
-                    self._packs[name] = pack
-        return Snapshot.of(index, tuple(self._packs[name] for name in index.packs if name in self._packs))
+    def _snapshot_of(self, sample: str | None) -> Snapshot:
+        while True:
+            index = Index.of(self.store, sample)
+            try:
+                for name in set(index.packs) - set(self._packs):
+                    self._packs[name] = compaction.read_pack(self.store, name)
+            except FileNotFoundError:  # another process has just replaced it
+                continue
+            packs = (self._packs[name] for name in index.packs)
+            return Snapshot.of(index, tuple(pack for pack in packs if pack is not None))
 
     def _check_form(self) -> None:
         if self.store.exists(MARKER):

@@ -131,11 +131,10 @@ class Index:
 
 
 def _listed(store: Store, sample: str | None) -> Iterator[File]:
-    if sample is None:
-        yield from store.files("samples")
-    else:
-        yield from store.files(f"samples/{folder(sample)}")
-        yield from store.files("samples/packs")
+    """Return packs last: a part that went meanwhile went into a pack, which is seen then."""
+    below = "samples" if sample is None else f"samples/{folder(sample)}"
+    yield from (file for file in store.files(below) if not _PACK.fullmatch(file.name))
+    yield from store.files("samples/packs")
 
 
 @dataclass(frozen=True)
