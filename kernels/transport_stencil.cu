@@ -121,13 +121,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) restrict_residual(
     for EACH(block, (long long)((depth + 1) / 2) * rows * columns) {
         const long long line = block / columns;
         const int bx = block - line * columns, bz = line / rows, by = line - (long long)bz * rows;
+        const long long lowest = plane + 2 * (bz * plane + by * row + bx);
         int owner[8];
         float left[8];
 #pragma unroll
         for (int c = 0; c < 8; ++c) {
             const int z = 2 * bz + (c >> 2), y = 2 * by + (c >> 1 & 1), x = 2 * bx + (c & 1);
             const bool inside = z < depth && y < height && x < width;
-            const long long i = plane + z * plane + y * row + x;
+            const long long i = lowest + (c >> 2) * plane + (c >> 1 & 1) * row + (c & 1);
             owner[c] = inside ? aggregates[i] : -1;
             if (owner[c] < 0) continue;
             const double around = fz[i] * inverse[i + plane] * r[i + plane] +
