@@ -26,6 +26,7 @@ def hash_graph(
 ) -> str:
     """Return the hash of the tables of a graph (`parts.tables_of`) and of its figures, 20 hexadecimal digits.
 
+    Metadata and summary are plain values, as `io.tables.plain` makes them.
     Equal tables, metadata and figures have equal hashes, whatever wrote or read them in between.  The name
     of the sample does not count, nor what the run cost, nor the order of columns.
     """
@@ -45,7 +46,7 @@ def hash_settings(settings: Mapping[str, Any], input_hash: str | None = None) ->
     What has the same is not computed again.
     """
     whole = {"settings": settings, "input": input_hash, "tripoint": __version__}
-    return hashlib.sha256(_canonical(whole)).hexdigest()[:20]
+    return hashlib.sha256(_canonical(plain(whole))).hexdigest()[:20]
 
 
 def hash_columns(schemas: Mapping[str, Mapping[str, str]]) -> str:
@@ -108,4 +109,4 @@ def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

@@ -19,6 +19,7 @@ from tripoint.database.store import Store
 from tripoint.database.verification import DamagedError, read_packed, read_part, read_row
 from tripoint.errors import InputError
 from tripoint.graph import Graph
+from tripoint.io.tables import plain
 from tripoint.result import Result
 
 log = logging.getLogger("tripoint")
@@ -174,8 +175,8 @@ class GraphDatabase:
         graph, summary = (source.graph, source.summary) if isinstance(source, Result) else (source, {})
         graph = graph.to("cpu")
         sample = _check_name(name if name is not None else graph.metadata.get("name"))
-        tables = tables_of(graph, sample)
-        digest = content.hash_graph(tables, graph.metadata, summary)
+        tables, metadata, summary = tables_of(graph, sample), plain(graph.metadata), plain(summary)
+        digest = content.hash_graph(tables, metadata, summary)
         found = self._snapshot_of(sample)
         if self._is_there(found, sample, digest, key, overwrite):
             return False
@@ -184,7 +185,7 @@ class GraphDatabase:
         if input_hash is None and isinstance(source, Result) and source.device == "cpu":
             input_hash = content.hash_voxels(source.sample.phases)
         origin = Origin(key, input_hash, configuration)
-        encoded = encode(tables, sample, digest, graph.metadata, summary, origin)
+        encoded = encode(tables, sample, digest, metadata, summary, origin)
         part = Part(sample, digest, encoded.columns)
         self.create()
         for table in TABLES:  # samples is the last: with its row the sample is there

@@ -68,7 +68,7 @@ def encode(
     summary: Mapping[str, Any],
     origin: Origin,
 ) -> Encoded:
-    """Write the tables of a sample as Parquet, in memory."""
+    """Write the tables of a sample as Parquet, in memory; metadata and summary are plain values."""
     files, parts = {}, {}
     for name, table in named.items():
         files[name] = to_parquet(table)
@@ -169,7 +169,7 @@ def _sample_row(
     counts = {name: parts[name]["rows"] for name in TABLES[:-1]}
     numbers = figures(metadata, summary)
     json_texts = {
-        "configuration": origin.configuration,
+        "configuration": tables.plain(origin.configuration),
         "metadata": {**metadata, "name": sample},
         "summary": summary,
         "parts": parts,
@@ -187,7 +187,7 @@ def _sample_row(
 
 
 def _json(value: Any) -> str:
-    return json.dumps(tables.plain(value), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def figures(metadata: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, float | None]:
