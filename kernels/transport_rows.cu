@@ -11,11 +11,13 @@ gather_rows  coarse = sums of values over aggregates
 reduce_rows  coarse = sums of what is left of r after one Jacobi step from 0
 spread_rows  x = the Jacobi step from 0 plus coarse of the row's aggregate
 relax_rows   out = a Jacobi step from x
-apply_rows   out = A x; partial (6, blocks of the grid) sums of x out, x u, x v, u u, u out, out out
-combine_rows out = a u + b v
+apply_rows   out = A x; partial (3, blocks of the grid) sums of x out, x u, x v
+leave_rows   rest = what a step along `first` leaves of r;  image  A first
+step_rows    out = one step of conjugate gradients, along `first`, or two, along `second` too
+    one, two   (3,) sums of apply_rows for `first` with u = v = r, for `second` with u = rest, v = image
 
-Bytes per row with k entries: reduce_rows 20 + 16 k, spread_rows 20, relax_rows 28 + 12 k, apply_rows 36 + 12 k; what
-entries point at is mostly in the caches.
+Bytes per row with k entries: reduce_rows 20 + 16 k, spread_rows 20, relax_rows 28 + 12 k, apply_rows 32 + 12 k,
+leave_rows and step_rows 12; what entries point at is mostly in the caches.
 */
 #include "transport.cuh"
 
@@ -71,8 +73,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) apply_rows(
     const float* __restrict__ terminal, long long n, const float* __restrict__ x, const float* __restrict__ u,
     const float* __restrict__ v, float* __restrict__ out, double* __restrict__ partial)
 {
-    __shared__ double shared[6 * THREADS];
-    double sums[6] = {0, 0, 0, 0, 0, 0};
+    __shared__ double shared[3 * THREADS];
+    double sums[3] = {0, 0, 0};
     for EACH(i, n) {
         const float here = x[i];
         float value = terminal[i] * here;
@@ -81,15 +83,33 @@ extern "C" __global__ void __launch_bounds__(THREADS) apply_rows(
         sums[0] += (double)here * value;
         sums[1] += (double)here * u[i];
         sums[2] += (double)here * v[i];
-        sums[3] += (double)u[i] * u[i];
-        sums[4] += (double)u[i] * value;
-        sums[5] += (double)value * value;
     }
     block_sums(sums, shared, partial);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) combine_rows(
-    long long n, float a, const float* __restrict__ u, float b, const float* __restrict__ v, float* __restrict__ out)
+/* How far a step goes: x r / x A x; 1 where x is nothing, or A x not positive for rounding. */
+__device__ __forceinline__ double length_of_step(const double* sums)
 {
-    for EACH(i, n) out[i] = a * u[i] + b * v[i];
+    return sums[0] > 0 ? sums[1] / sums[0] : 1.0;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) leave_rows(
+    long long n, const double* __restrict__ one, const float* __restrict__ r, const float* __restrict__ image,
+    float* __restrict__ rest)
+{
+    const float step = (float)length_of_step(one);
+    for EACH(i, n) rest[i] = r[i] - step * image[i];
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) step_rows(
+    long long n, const double* __restrict__ one, const double* __restrict__ two, int steps,
+    const float* __restrict__ first, const float* __restrict__ second, float* __restrict__ out)
+{
+    double a = length_of_step(one), b = 0;
+    if (steps == 2 && one[0] > 0) {
+        const double stiffness = two[0] - two[2] * two[2] / one[0];
+        if (stiffness > 0) b = two[1] / stiffness;
+        a -= b * two[2] / one[0];
+    }
+    for EACH(i, n) out[i] = (float)a * first[i] + (b != 0 ? (float)b * second[i] : 0.0f);
 }

@@ -1,8 +1,7 @@
 """The cycle over levels that preconditions the conjugate gradients; see kernels/transport_stencil.cu.
 
-As on the host: between a Jacobi step before and one after, each coarse level takes up to two steps of
-conjugate gradients that are themselves preconditioned so (K-cycle).  float32 throughout, the coarsest level
-apart.
+As on the host: between a Jacobi step before and one after, each coarse level takes two steps of conjugate
+gradients that are themselves preconditioned so (K-cycle).  float32 throughout, the coarsest level apart.
 
 References
 ----------
@@ -22,17 +21,15 @@ from tripoint._cuda.transport.launch import launch, launch_sums
 OMEGA = np.float32(0.8)
 """Weight of a Jacobi step; below 1 none diverges, as no voxel gives more than it holds."""
 
-ENOUGH = 0.25
-"""Residual after one inner step, relative to that before, at which a second is left out."""
-
 DIRECT = 1000
 """Rows of a level that is solved by its inverse, 8 MB: small levels cost launches rather than work."""
 
-STALLED, LEAST_EASE = 0.8, 1e-3
+SHRINK, LEAST = 0.4, 1e-2
 """Ratio of rows from level to level above which the bar for what is strong is lowered, and how far."""
 
-SLOW = 0.5
-"""Ratio of rows from level to level above which one step is taken: two would visit ever more small levels."""
+SLOW, STALLED = 0.5, 0.8
+"""Ratio above which one step is taken, as two would visit ever more small levels; above which there are no
+further levels."""
 
 SWEEPS = 20
 """Jacobi steps on a last level that has more rows because nothing in it is bound to anything else."""
@@ -64,8 +61,8 @@ class Multigrid:
     Notes
     -----
     Memory: 12 bytes per voxel, and about 150 per aggregate of the first level, of which there is one per
-    some 7 voxels that conduct; 16 bytes per voxel more while it is made. The host is told some numbers at
-    every visit of a coarse level, to decide on the second step.
+    some 7 voxels that conduct; 16 bytes per voxel more while it is made. A cycle asks the host nothing: both
+    steps are always taken, and their lengths computed where they are needed.
     """
 
     def __init__(self, faces: Any, shape: Any, ends: Any, values: Any) -> None:
@@ -80,10 +77,10 @@ class Multigrid:
         self.levels, self.owners = [rows], []
         while rows.terminal.size > DIRECT:
             owner, coarser = coarsen_rows(rows)
-            ease = 0.5
-            while coarser.terminal.size > STALLED * rows.terminal.size and ease > LEAST_EASE:
-                owner, coarser = coarsen_rows(rows, ease)
+            ease = 1.0
+            while coarser.terminal.size > SHRINK * rows.terminal.size and ease > LEAST:
                 ease /= 2
+                owner, coarser = coarsen_rows(rows, ease)
             if coarser.terminal.size > STALLED * rows.terminal.size:
                 break
             rows = coarser
@@ -95,7 +92,7 @@ class Multigrid:
             for level in self.levels
         ]
         self.x = cp.zeros(faces.shape[1], cp.float32)
-        self.sums = cp.empty(6, cp.float64)
+        self.sums = cp.empty((len(self.levels), 2, 3), cp.float64)
 
     def __call__(self, r: Any, q: Any, out: Any, sums: Any) -> None:
         """Write the approximate solution for r (float64) to ``out`` (float32), and r, q times it to sums."""
@@ -113,22 +110,15 @@ class Multigrid:
             self._solve_last(r, out)
             return
         _, _, first, image, second, rest, spare = self.scratch[depth]
+        n, (one, two) = np.int64(r.size), self.sums[depth]
         self._smooth(depth, r, first)
-        stiffness, gain, _, start, along, size = self._apply(depth, first, r, r, image)
-        step = gain / stiffness if stiffness > 0 else 1.0
-        left = start - 2 * step * along + step * step * size
-        slow = self.levels[depth + 1].terminal.size > SLOW * r.size
-        if stiffness <= 0 or left <= ENOUGH**2 * start or slow:
-            _combine(step, first, 0.0, first, out)
-            return
-        _combine(1.0, r, -step, image, rest)
-        self._smooth(depth, rest, second)
-        stiff, more, mixed, *_ = self._apply(depth, second, rest, image, spare)
-        stiff -= mixed * mixed / stiffness
-        if stiff <= 0:
-            _combine(step, first, 0.0, first, out)
-            return
-        _combine(step - mixed * more / (stiffness * stiff), first, more / stiff, second, out)
+        self._apply(depth, first, r, r, image, one)
+        steps = 1 if self.levels[depth + 1].terminal.size > SLOW * r.size else 2
+        if steps == 2:
+            launch("rows", "leave_rows", r.size, n, one, r, image, rest)
+            self._smooth(depth, rest, second)
+            self._apply(depth, second, rest, image, spare, two)
+        launch("rows", "step_rows", r.size, n, one, two, np.int32(steps), first, second, out)
 
     def _solve_last(self, r: Any, out: Any) -> None:
         if self.direct is not None:
@@ -143,12 +133,11 @@ class Multigrid:
                     before, after,
                 )  # fmt: skip
 
-    def _apply(self, depth: int, x: Any, u: Any, v: Any, out: Any) -> list[float]:
-        """Write A x; return its product with x, x u, x v, u u, u A x, and its square."""
+    def _apply(self, depth: int, x: Any, u: Any, v: Any, out: Any, sums: Any) -> None:
+        """Write A x, and its product with x, and x u and x v to ``sums``."""
         rows = self.levels[depth]
         matrix = *rows[:3], rows.terminal, np.int64(x.size)
-        launch_sums("rows", "apply_rows", x.size, *matrix, x, u, v, out, sums=self.sums)
-        return [float(value) for value in self.sums.tolist()]
+        launch_sums("rows", "apply_rows", x.size, *matrix, x, u, v, out, sums=sums)
 
     def _smooth(self, depth: int, r: Any, out: Any) -> None:
         rows, owner, below = self.levels[depth], self.owners[depth], self.scratch[depth + 1]
@@ -159,10 +148,6 @@ class Multigrid:
         self._solve(depth + 1, below.r, below.found)
         launch("rows", "spread_rows", r.size, owner.owner, rows.inverse, n, OMEGA, r, below.found, x)
         launch("rows", "relax_rows", r.size, *matrix, n, OMEGA, r, x, out)
-
-
-def _combine(a: float, u: Any, b: float, v: Any, out: Any) -> None:
-    launch("rows", "combine_rows", out.size, np.int64(out.size), np.float32(a), u, np.float32(b), v, out)
 
 
 def _dense(rows: Rows) -> Any:

@@ -30,8 +30,7 @@ def solve(
     -----
     Flexible conjugate gradients in float64, as the preconditioner is no fixed matrix. The conductances take
     12 bytes per voxel, vectors 36 (the source among them) and the multigrid some 35. The length of a step is
-    computed on the GPU; once per iteration the host reads the norm of the residual, beside what the multigrid
-    asks.
+    computed on the GPU; once per iteration the host reads the norm of the residual, and nothing else.
     """
     x, r = cp.zeros_like(source), source
     start = float(cp.linalg.norm(r))
