@@ -508,6 +508,20 @@ def test_a_killed_compaction_changes_nothing(folder_db, monkeypatch):
     assert folder_db.verify() == []
 
 
+def test_what_is_replaced_in_a_pack_of_its_own_stays_replaced(db):
+    db.add(graph(1), "x")
+    db.compact()  # leaves the small files
+    db.add(graph(2), "x", overwrite=True)
+    for grace in (HOUR, 0, 0):
+        same(db["x"], graph(2))
+        assert db.sql("select sum(volume) v from nodes")["v"][0] == pytest.approx(
+            graph(2).nodes["volume"].sum()
+        )
+        db.compact(grace)
+    db.remove("x")
+    assert len(db) == 0
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_what_is_removed_while_it_is_packed_stays_removed(db, path, monkeypatch, packed, moment):
@@ -728,7 +742,7 @@ def test_synth_fills_a_database_and_goes_on_where_it_stopped(tripoint):
     code, _, err = tripoint(*words, "seed=1", "connectivity=26")
     assert code == 1
     assert "'solid_state_cathode_1'" in err
-    assert "other input or settings" in err
+    assert "other input, settings or version" in err
     assert tripoint(*words, "seed=1", "connectivity=26", "overwrite=true")[0] == 0
     assert len(db) == 3
 
@@ -759,13 +773,13 @@ def test_analyze_adds_to_a_database(tripoint, result, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
     assert len(tp.load("out/b").graph.nodes) == len(db["b"].nodes)
     code, _, err = tripoint(*words, "input=a.npy", "output=null", "activity=simulate")
-    assert "from other input or settings" in err
+    assert "from other input, settings or version" in err
     (tmp_path / "a.npy").rename(tmp_path / "c.npy")  # where it lies does not matter
     assert "is there already" in tripoint(*words, "input=c.npy", "output=null", "name=a")[2]
     np.save(tmp_path / "a.npy", result.sample.phases[:, ::-1])
     code, _, err = tripoint(*words, "input=a.npy", "output=null")
     assert code == 1
-    assert "from other input or settings" in err
+    assert "from other input, settings or version" in err
 
 
 @pytest.mark.parametrize(

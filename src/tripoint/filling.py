@@ -61,7 +61,7 @@ class Target:
         Raises
         ------
         InputError
-            There is a sample of this name that was computed from something else.
+            There is a sample of this name that was computed from something else, or by another version.
         OutputError
             The place cannot be written to.
         """
@@ -98,9 +98,9 @@ class Target:
         if self.overwrite or self.sample not in self.database or self.database.has(self.sample, self.key):
             return
         message = (
-            f"there is a sample {self.sample!r} in {self.database.store} from other input or settings; "
-            "tell them apart with name=…, such as name='${stem:${input}}_${particles.neck_ratio}', "
-            "or set overwrite=true"
+            f"there is a sample {self.sample!r} in {self.database.store} "
+            "from other input, settings or version; tell them apart with name=…, "
+            "such as name='${stem:${input}}_${particles.neck_ratio}', or set overwrite=true"
         )
         raise InputError(message)
 

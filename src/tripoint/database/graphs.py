@@ -237,8 +237,10 @@ class GraphDatabase:
                     self._packs[name] = compaction.read_pack(self.store, name)
             except FileNotFoundError:  # another process has just replaced it
                 continue
-            packs = (self._packs[name] for name in index.packs)
-            return Snapshot.of(index, tuple(pack for pack in packs if pack is not None))
+            packs = tuple(pack for name in index.packs if (pack := self._packs[name]) is not None)
+            if sample is not None:  # the others in a pack take no time
+                packs = tuple(pack.of(sample) for pack in packs)
+            return Snapshot.of(index, packs)
 
     def _check_form(self) -> None:
         if self.store.exists(MARKER):
@@ -332,7 +334,7 @@ class GraphDatabase:
             loose = [p for p in snapshot.index.loose if contents is None or p.content in contents]
             packed = [
                 (pack.name, digest)
-                for pack in snapshot.packs
+                for pack in snapshot.all_packs
                 if (digest := pack.contents.get(sample)) is not None
                 and (contents is None or digest in contents)
                 and (sample, digest, pack.name) not in snapshot.index.removed

@@ -86,6 +86,12 @@ class Pack:
         """Name of the file that holds this table."""
         return f"{table}/packs/{self.name}.parquet"
 
+    def of(self, sample: str) -> Pack:
+        """Return the pack as far as one sample goes."""
+        return replace(
+            self, contents={name: self.contents[name] for name in (sample,) if name in self.contents}
+        )
+
 
 def new_pack_name() -> str:
     """Return a name that no other pack has; later ones sort behind."""
@@ -168,13 +174,13 @@ class Snapshot:
     def of(cls, index: Index, packs: tuple[Pack, ...]) -> Snapshot:
         """Choose where each sample is read from.
 
-        A content that is in a pack is read from there; where a name has several contents, as while it is
-        being replaced, one that is in no pack is newer and counts.
+        A content that is in a pack is read from there.  Where a name has several contents, as while it is
+        being replaced, the newer one counts: that which is in no pack, or else in the latest.
         """
         replaced = {name for pack in packs for name in pack.replaces}
         live = tuple(pack for pack in packs if pack.name not in replaced)
         packed: dict[tuple[str, str], Pack] = {}
-        for pack in live:
+        for pack in reversed(live):
             for sample, content in pack.contents.items():
                 if (sample, content, pack.name) not in index.removed:
                     packed.setdefault((sample, content), pack)
