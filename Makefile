@@ -16,7 +16,8 @@ help:
 
 demo: $(VENV)/.installed
 	$(BIN)/tripoint synth output=out/demo/cathode.zarr overwrite=true
-	$(BIN)/tripoint analyze input=out/demo/cathode.zarr materials=solid_state_cathode output=out/demo/result overwrite=true
+	$(BIN)/tripoint analyze input=out/demo/cathode.zarr materials=solid_state_cathode output=out/demo/result \
+		transport=on activity=simulate overwrite=true
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST)

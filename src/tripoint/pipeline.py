@@ -110,8 +110,8 @@ def analyze(  # noqa: PLR0913  # each of them is one word on the command line
 
     Notes
     -----
-    Peak memory at most 24 bytes per voxel on the host and 16 on the GPU, the phases included, and about
-    110 with tortuosity factors or a simulation; ``summary["run"]`` holds what it was.
+    Peak memory at most 24 bytes per voxel on the host and 16 on the GPU, the phases included, and up to
+    100 with tortuosity factors or a simulation, its tables apart; ``summary["run"]`` holds what it was.
     """
     _check(neck_ratio, min_voxels, subvolumes, device_memory)
     flow = Flow.of(sample, transport, activity, kinetics, simulation or Simulation())
