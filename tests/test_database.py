@@ -756,6 +756,38 @@ def test_a_sweep_takes_the_cores_there_are(tripoint):
     assert sorted(tp.GraphDatabase("db")) == ["0_0.08", "1_0.08", "2_0.08"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_sweep_goes_on(tripoint, tmp_path, stop):
+    """Stop a sweep and its processes when the first sample is there; that stays, the rest is made later."""
+    words = ["synth", "-m", "database=db", *SMALL, "seed=range(0,6)", "jobs=2"]
+    sweep = subprocess.Popen(
+        [sys.executable, "-m", "tripoint.cli", *words],
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("db/samples/*/*.parquet")) and time.monotonic() < end:
+        time.sleep(0.05)
+    os.killpg(sweep.pid, stop)
+    _, err = sweep.communicate(timeout=60)
+    if stop == signal.SIGINT:
+        assert sweep.returncode == 130
+        assert "Traceback" not in err
+    db = tp.GraphDatabase(tmp_path / "db")
+    done = list(db)
+    assert 0 < len(done) < 6
+    assert not any(finding.harm for finding in db.verify())
+    code, _, err = tripoint(*words[:-1], "jobs=1")
+    assert code == 0, err
+    assert len(db) == 6
+    assert err.count("is there already") == len(done)
+
+
 def test_analyze_adds_to_a_database(tripoint, result, tmp_path):
     np.save(tmp_path / "a.npy", result.sample.phases)
     np.save(tmp_path / "b.npy", result.sample.phases[::-1])

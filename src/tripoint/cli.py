@@ -203,7 +203,8 @@ def _run(name: str, task: Callable[[Any], None], words: list[str]) -> int:
         with _swept(overrides.translate([word for word in words if word != "--debug"])) as arguments:
             return _hydra(name, task, arguments, debug)
     except KeyboardInterrupt:
-        _complain("interrupted; nothing was written")
+        swept = {"-m", "--multirun"} & set(words)
+        _complain(f"interrupted; {'the runs that were done stay' if swept else 'nothing was written'}")
         return 130
     except SystemExit as stop:
         return int(stop.code or 0) if isinstance(stop.code, int | None) else 1
@@ -249,6 +250,8 @@ def _hydra(name: str, task: Callable[[Any], None], arguments: list[str], debug: 
                     _complain(failure)
     finally:
         sys.argv = before
+        if runs is not None:
+            runs.close()
     return 1 if failures else 0
 
 

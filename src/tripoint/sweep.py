@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -57,7 +58,7 @@ class Runs:
 
     def submit(self, run: Callable[..., Any], *arguments: Any) -> None:
         """Begin a run, as soon as there is a process for it."""
-        with _environment(dict.fromkeys(_THREADS, self._share)):
+        with _environment(dict.fromkeys(_THREADS, self._share)), _deaf_children():
             self._runs.append(self._pool.submit(run, *arguments))
 
     def results(self, progress: Progress) -> Iterator[Any]:
@@ -79,8 +80,23 @@ class Runs:
                 "start it again with fewer jobs="
             )
             raise InputError(message) from error
-        finally:
-            self._pool.shutdown(cancel_futures=True)
+
+    def close(self) -> None:
+        """Begin no more runs, and wait for those that are under way."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let processes that begin meanwhile ignore Ctrl-C until they are ready for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _begin() -> None:
