@@ -273,9 +273,11 @@ def test_junctions_without_gas_are_dead(backend):
     assert found.current > 0
 
 
-def test_real_cathode(nmc_cathode):
+def test_real_cathode(large_backend, nmc_cathode):
     phases = np.ascontiguousarray(nmc_cathode[:60, 100:150, 100:150])
-    found = activity(phases, Materials.load("lithium_ion_cathode"), Kinetics.load("mixed"), (0.398,) * 3)
+    found = solved(
+        large_backend, phases, Materials.load("lithium_ion_cathode"), Kinetics.load("mixed"), (0.398,) * 3
+    )
     checked(found)
     assert found.iterations < 150
 
