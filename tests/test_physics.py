@@ -287,6 +287,21 @@ def test_terminal_without_conductor(sample):
         tripoint.analyze(Sample(phases, SPACING, sample.materials), activity="simulate", **SIDE)
 
 
+def test_refused_before_the_analysis(sample):
+    """What materials and labels alone tell is told at once, and not when the graph is built."""
+    told = []
+    bare = {"exchange": 1.0, "ion": 0.1}
+    one = {"exchange": 1.0, "ion": 0.1, "active": 1.0}
+    for settings, expected in (
+        ({"activity": "simulate", "kinetics": bare}, "no conductivity for the electron"),
+        ({"transport": True, "kinetics": one}, "'carbon' conducts electron but has no conductivity"),
+        ({"activity": "simulate", "kinetics": one}, "phase 'carbon' has no conductivity"),
+    ):
+        with pytest.raises(InputError, match=expected):
+            tripoint.analyze(sample, progress=lambda *step: told.append(step), **settings, **SIDE)
+    assert not told
+
+
 def test_kinetics_of_materials():
     materials = Materials.load("solid_state_cathode")
     assert materials.kinetics == "mixed"

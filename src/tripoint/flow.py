@@ -11,7 +11,8 @@ from tripoint.graph import Graph
 from tripoint.physics import Measured, Simulation
 from tripoint.record import RunRecord
 from tripoint.sample import Sample
-from tripoint.transport import Kinetics
+from tripoint.transport import Kinetics, check_simulation
+from tripoint.transport.roles import check_alike
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class Flow:
             regime = Kinetics.load(kinetics)
         elif activity == "simulate" or (transport and sample.materials.kinetics is not None):
             regime = Kinetics.of(sample.materials)
+        if regime is not None and activity == "simulate":
+            check_simulation(sample.phases, sample.materials, regime)
+        if transport:
+            used = sample.materials if regime is None else regime.applied(sample.materials)
+            for carrier in used.terminals:
+                check_alike(used, carrier)
         return cls(transport, activity, regime, simulation)
 
     @property

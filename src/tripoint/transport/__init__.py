@@ -5,6 +5,7 @@ from tripoint.transport.circuit import contact_shares
 from tripoint.transport.critical import critical_contacts
 from tripoint.transport.kinetics import Kinetics, regimes
 from tripoint.transport.network import CarrierCurrents, NetworkTransport, network
+from tripoint.transport.roles import check_simulation
 from tripoint.transport.tortuosity import Tortuosity, tortuosities, tortuosity
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "NetworkTransport",
     "Tortuosity",
     "activity",
+    "check_simulation",
     "contact_shares",
     "critical_contacts",
     "network",

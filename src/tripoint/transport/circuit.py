@@ -15,6 +15,7 @@ from tripoint.percolation.conduits import contact_resistances, contact_rows, duc
 from tripoint.percolation.fractions import AXES
 from tripoint.sample import Spacing
 from tripoint.tables import column, namespace, on_gpu, sums
+from tripoint.transport.roles import check_alike
 
 OPPOSITE = {"-": "+", "+": "-"}
 
@@ -68,7 +69,7 @@ def spanning_circuit(
     """
     terminal = materials.terminals[carrier]
     faces = (terminal, terminal[0] + OPPOSITE[terminal[1]])
-    _check_alike(materials, carrier)
+    check_alike(materials, carrier)
     conductivity = conductivities(nodes, materials, carrier)
     xp = namespace(conductivity)
     links = [_links(nodes, conductivity, face, shape, spacing) for face in faces]
@@ -154,19 +155,6 @@ def contact_shares(nodes: Any, contacts: Any, conductivity: Any, inside: Any) ->
     both = xp.ones((2, len(inside)))
     both[0, kept], both[1, kept] = share[: len(kept)], share[len(kept) :]
     return both[0], both[1]
-
-
-def _check_alike(materials: Materials, carrier: str) -> None:
-    """Raise InputError where some phases of a network have a conductivity and others have none."""
-    phases = [phase for phase in materials.phases if carrier in phase.conducts]
-    given = [phase.name for phase in phases if carrier in phase.conductivity]
-    if given and len(given) < len(phases):
-        missing = next(phase.name for phase in phases if phase.name not in given)
-        message = (
-            f"phase '{missing}' conducts {carrier} but has no conductivity for it, and '{given[0]}' has one; "
-            "give it to all phases of the network or to none"
-        )
-        raise InputError(message)
 
 
 def _links(nodes: Any, conductivity: Any, face: str, shape: tuple[int, int, int], spacing: Spacing) -> Any:

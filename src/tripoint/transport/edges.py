@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tripoint.boundary import Access, junction_edges
-from tripoint.errors import InputError
 from tripoint.materials import Materials
 from tripoint.sample import Spacing
 from tripoint.tables import namespace, sums
+from tripoint.transport.roles import reacting_triples
 
 REACTS = 2
 """Product of the carriers, 1 for ions and 2 for electrons, of two voxels that react."""
@@ -74,15 +74,7 @@ def reacting_edges(phases: Any, spacing: Spacing, materials: Materials, access: 
     InputError
         No junction does.
     """
-    networks = [set(materials.network(carrier)) for carrier in ("ion", "electron")]
-    triples = [t for t in materials.junction_labels if all(set(t) & network for network in networks)]
-    if not triples:
-        message = (
-            f"none of the junctions {[list(t) for t in materials.junctions]} holds an ion and an electron "
-            "conductor, so nothing reacts along them; name one that does, or use reaction: interface"
-        )
-        raise InputError(message)
-    edges = junction_edges(phases, spacing, triples, access=access)
+    edges = junction_edges(phases, spacing, reacting_triples(materials), access=access)
     begins = namespace(phases).ones(len(edges), dtype=bool)
     begins[1:] = (edges.index[1:] != edges.index[:-1]) | (edges.axis[1:] != edges.axis[:-1])
     return RingEdges(

@@ -20,6 +20,7 @@ from tripoint.tables import column, namespace
 from tripoint.transport.edges import RingEdges, reacting_edges
 from tripoint.transport.kinetics import Kinetics
 from tripoint.transport.planes import places_on_face
+from tripoint.transport.roles import check_terminal, conductivities, conductors
 
 ION, ELECTRON = 1, 2
 PARTS = 16  # in which volumes are added up, to save memory
@@ -39,9 +40,9 @@ class Model:
     ) -> None:
         self.phases, self.spacing, self.voltage = phases, spacing, voltage
         self.xp, self.side = namespace(phases), _cuda if is_cupy_array(phases) else _cpu
-        self.labels = _roles(materials)
+        self.labels = conductors(materials)
         present = self.side.boundary.labels_present(phases)
-        self.table = _conductivity(present, materials, kinetics)
+        self.table = conductivities(present, materials, kinetics)
         self.active = mask([p.label for p in materials.phases if p.active])
         if regions is None:
             self.regions = self.of_labels(_mask_numbers(materials))
@@ -86,12 +87,7 @@ class Model:
         axis, last = divmod(FACES.index(face), 2)
         plane = places_on_face(self.phases, axis, bool(last)).reshape(-1)
         plane = plane[self.carrier.reshape(-1)[plane] == carrier]
-        if plane.size == 0:
-            message = (
-                f"the {name} terminal {face} touches no {name} conductor; choose another face or "
-                "check the labels"
-            )
-            raise InputError(message)
+        check_terminal(plane, name, face)
         area = math.prod(self.spacing) / self.spacing[axis]
         sigma = self.xp.asarray(self.table)[self.phases.reshape(-1)[plane]]
         return plane + self.guard, 2 * area * sigma / self.spacing[axis]
@@ -175,51 +171,6 @@ def _check_regions(regions: Any, phases: Any) -> None:
         sides = ["the GPU" if is_cupy_array(volume) else "the host" for volume in (regions, phases)]
         message = f"regions are on {sides[0]} and the phases on {sides[1]}; bring both to one side"
         raise InputError(message)
-
-
-def _roles(materials: Materials) -> dict[str, tuple[int, ...]]:
-    """Return the labels of the ion and of the electron conductors."""
-    labels = {carrier: materials.network(carrier) for carrier in ("ion", "electron")}
-    for carrier, members in labels.items():
-        if not members:
-            message = (
-                f"no phase conducts the {carrier}; say so in the materials, such as conducts: [{carrier}]"
-            )
-            raise InputError(message)
-        if carrier not in materials.terminals:
-            message = f"the {carrier} has no terminal; name its face, such as terminals.{carrier}=z-"
-            raise InputError(message)
-    both = set(labels["ion"]) & set(labels["electron"])
-    if both:
-        message = (
-            f"phases with labels {sorted(both)} conduct ions and electrons at once, which this model does "
-            "not hold; let each conduct the one that limits"
-        )
-        raise InputError(message)
-    if not any(phase.active for phase in materials.phases):
-        message = "no phase is active, so there is nothing that reacts; mark one with active: true"
-        raise InputError(message)
-    return labels
-
-
-def _conductivity(present: Sequence[int], materials: Materials, kinetics: Kinetics) -> np.ndarray:
-    """Return S/m of every label for the carrier it conducts; 1 where it conducts none."""
-    table = np.ones(256)
-    for phase in materials.phases:
-        for carrier in ("ion", "electron"):
-            if carrier not in phase.conducts:
-                continue
-            role = "ion" if carrier == "ion" else "active" if phase.active else "additive"
-            value = getattr(kinetics, role)
-            value = phase.conductivity.get(carrier) if value is None else value
-            if value is None and phase.label in present:
-                message = (
-                    f"phase '{phase.name}' has no conductivity for the {carrier}; give it in the materials, "
-                    f"such as conductivity: {{{carrier}: 0.1}} in S/m, or choose a regime"
-                )
-                raise InputError(message)
-            table[phase.label] = value or 1.0
-    return table
 
 
 def _boundary(table: np.ndarray, active: np.ndarray, kinetics: Kinetics) -> np.ndarray | None:
