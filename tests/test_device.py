@@ -216,6 +216,13 @@ def test_a_thousand_cubed_takes_16_bytes_per_voxel_and_two_thousand_cubed_fit():
     assert needed <= 0.9 * 139 * GIB
 
 
+def test_transport_on_the_voxels_takes_a_hundred_bytes_more():
+    step, needed = memory.largest((1024,) * 3, flow=True)
+    assert step == "local activity"
+    assert needed <= 0.9 * 139 * GIB
+    assert needed > 100 * 1024**3 > memory.largest((1024,) * 3)[1]
+
+
 def test_a_volume_that_does_not_fit_is_refused_before_it_is_moved(gpu):
     free, _ = cp.cuda.runtime.memGetInfo()
     side = math.ceil((free / 8) ** (1 / 3))

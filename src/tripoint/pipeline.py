@@ -128,7 +128,9 @@ def analyze(  # noqa: PLR0913  # each of them is one word on the command line
     if place == "cuda":
         resident = sample.phases.nbytes if sample.device == "cuda" else 0
         try:
-            with _cuda.memory.budget(sample.shape, resident=resident, share=device_memory) as gauge:
+            with _cuda.memory.budget(
+                sample.shape, resident=resident, share=device_memory, flow=flow.transport or flow.simulates
+            ) as gauge:
                 # Nothing looks at the channels, so they need not take memory there.
                 return _analyze(sample.to("cuda", channels=False), configuration, flow, progress, gauge)
         except DeviceMemoryError as error:

@@ -58,11 +58,14 @@ NEEDS = (
     Need("junctions", held=7.0, scratch=1.0),
 )
 
+#: Where transport is solved on the voxels; phases, junction map and regions are there.
+FLOW = (Need("tortuosity", held=6.0, scratch=90.0), Need("local activity", held=6.0, scratch=100.0))
 
-def largest(shape: Sequence[int]) -> tuple[str, int]:
+
+def largest(shape: Sequence[int], *, flow: bool = False) -> tuple[str, int]:
     """Return the step of an analysis that needs most, and its bytes, those of the phases included."""
     voxels = math.prod(shape)
-    need = max(NEEDS, key=lambda step: step.bytes_per_voxel(voxels))
+    need = max(NEEDS + FLOW if flow else NEEDS, key=lambda step: step.bytes_per_voxel(voxels))
     return need.step, math.ceil(need.bytes_per_voxel(voxels) * voxels)
 
 
@@ -110,7 +113,7 @@ class Plan:
     needed: int
 
 
-def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9) -> Plan:
+def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: bool = False) -> Plan:
     """Return how an analysis fits into the memory that is free now.
 
     Parameters
@@ -121,6 +124,8 @@ def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9) -> Plan
         Bytes of the phases that are on the GPU already.
     share : float
         Of the free memory that may be taken.
+    flow : bool
+        Whether transport or local activity is solved on the voxels.
 
     Raises
     ------
@@ -133,7 +138,7 @@ def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9) -> Plan
     limit = pool.total_bytes() + int(share * free)
     if pool.get_limit():
         limit = min(limit, pool.get_limit())
-    step, needed = largest(shape)
+    step, needed = largest(shape, flow=flow)
     allowed = limit - pool.used_bytes() + resident
     if needed > allowed:
         message = (
@@ -146,7 +151,9 @@ def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9) -> Plan
 
 
 @contextmanager
-def budget(shape: Sequence[int], *, resident: int = 0, share: float = 0.9) -> Iterator[Gauge]:
+def budget(
+    shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: bool = False
+) -> Iterator[Gauge]:
     """Have CuPy allocate from its pool, within the share of an analysis, and gauge that; see `plan`.
 
     Where the program has CuPy allocate otherwise, as after ``import cudf``, that is so again afterwards.
@@ -156,7 +163,7 @@ def budget(shape: Sequence[int], *, resident: int = 0, share: float = 0.9) -> It
     DeviceMemoryError
         The analysis does not fit, or did not after all.
     """
-    known = plan(shape, resident=resident, share=share)
+    known = plan(shape, resident=resident, share=share, flow=flow)
     pool = cp.get_default_memory_pool()
     before, allocator = pool.get_limit(), cp.cuda.get_allocator()
     pool.set_limit(size=known.limit)
