@@ -198,7 +198,7 @@ def test_reading_with_auto_stays_on_the_host_where_an_analysis_would_not_fit(
     gpu, tmp_path, monkeypatch, caplog
 ):
     volume, path, _ = _stored(tmp_path, "plain")
-    monkeypatch.setattr(memory, "largest", lambda *_: ("distance", 10**15))
+    monkeypatch.setattr(memory, "largest", lambda *_, **__: ("distance", 10**15))
     with caplog.at_level(logging.WARNING, "tripoint"):
         read = tripoint.read(path, spacing=1, materials=THREE, device="auto")
     assert read.device == "cpu"
@@ -290,7 +290,7 @@ def test_the_share_of_the_memory_reaches_the_plan(gpu, monkeypatch):
     for given, resident in ((sample, 0), (sample.to("cuda"), sample.phases.size)):
         with pytest.raises(DeviceMemoryError, match="enough"):
             tripoint.analyze(given, device="cuda", device_memory=0.25)
-        assert seen == {"shape": sample.shape, "resident": resident, "share": 0.25}
+        assert seen == {"shape": sample.shape, "resident": resident, "share": 0.25, "flow": False}
 
 
 def test_a_sample_that_is_too_large_to_move_says_so(gpu, monkeypatch):

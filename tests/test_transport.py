@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array, diags_array
 from scipy.sparse.linalg import spsolve
 
-from tripoint._cuda.transport import multigrid
+from tripoint import levels
 from tripoint.errors import ConvergenceError, InputError
 from tripoint.materials import Materials
 from tripoint.transport import tortuosities, tortuosity
@@ -222,7 +222,7 @@ def test_three_planes_between_the_centres(backend, axis):
 
 @pytest.mark.parametrize("contrast", [1.0, 3000.0])
 def test_both_sides_agree(gpu, monkeypatch, contrast):
-    monkeypatch.setattr(multigrid, "DIRECT", 100)
+    monkeypatch.setattr(levels, "DIRECT", 100)
     volume = porous((22, 19, 20), 8, 0.45)
     conductors = 1 if contrast == 1 else {0: 1.0, 1: contrast}
     for axis in (0, 2):
@@ -244,7 +244,7 @@ def test_any_small_volume_has_the_hosts_factor(gpu, seed, fraction, axis):
 
 
 def test_the_same_bits_in_another_order_of_threads_and_layout(gpu, monkeypatch):
-    monkeypatch.setattr(multigrid, "DIRECT", 100)
+    monkeypatch.setattr(levels, "DIRECT", 100)
     volume = porous((18, 16, 17), 2)
     found = tortuosity(gpu.put(volume), 1)
     with gpu.reversed_threads():
@@ -253,7 +253,7 @@ def test_the_same_bits_in_another_order_of_threads_and_layout(gpu, monkeypatch):
 
 def test_levels_that_do_not_coarsen_are_solved_all_the_same(gpu, monkeypatch):
     """Columns apart: on the last level no row is bound to another, and there are more than are inverted."""
-    monkeypatch.setattr(multigrid, "DIRECT", 4)
+    monkeypatch.setattr(levels, "DIRECT", 4)
     volume = np.zeros((9, 12, 12), np.uint8)
     volume[:, ::2, ::2] = 1
     found = tortuosity(gpu.put(volume), 1)

@@ -12,9 +12,10 @@ from scipy.ndimage import gaussian_filter
 
 import emulator
 import refinement
+from tripoint import levels
 from tripoint._cuda import memory
 from tripoint._cuda.boundary import pairs
-from tripoint._cuda.transport import aggregates, multigrid
+from tripoint._cuda.transport import aggregates
 from tripoint.errors import ConvergenceError, InputError
 from tripoint.materials import Materials
 from tripoint.transport import Kinetics, activity, regimes, tortuosity
@@ -340,7 +341,7 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("nonlinear", [False, True])
 @pytest.mark.parametrize("regime", ["mixed", "tpb_enhanced"])
 def test_both_sides_agree(gpu, monkeypatch, regime, nonlinear):
-    monkeypatch.setattr(multigrid, "DIRECT", 300)
+    monkeypatch.setattr(levels, "DIRECT", 300)
     phases, regions = composite((18, 16, 17), 3)
     given = materials(), Kinetics.load(regime), (0.4, 0.4, 0.5)
     options = {"voltage": 0.2, "nonlinear": nonlinear, "tolerance": 1e-9}
@@ -361,7 +362,7 @@ def test_both_sides_agree_along_junctions(gpu):
 
 
 def test_the_same_bits_in_another_order_of_threads(gpu, monkeypatch):
-    monkeypatch.setattr(multigrid, "DIRECT", 100)
+    monkeypatch.setattr(levels, "DIRECT", 100)
     phases, regions = composite((12, 12, 14), 5)
     given = phases, materials(), Kinetics.load("mixed"), (0.4,) * 3, regions
     once = solved(gpu, *given)
@@ -375,7 +376,7 @@ def test_the_same_bits_in_another_order_of_threads(gpu, monkeypatch):
 def test_no_kernel_races(gpu, monkeypatch, order):
     if not gpu.emulated:
         pytest.skip("compute-sanitizer looks for races on a GPU")
-    monkeypatch.setattr(multigrid, "DIRECT", 60)
+    monkeypatch.setattr(levels, "DIRECT", 60)
     phases, regions = composite((9, 10, 11), 6)
     with emulator.order(order), emulator.races():
         found = solved(gpu, phases, materials(), Kinetics.load("mixed"), (0.4,) * 3, regions, nonlinear=True)
@@ -405,7 +406,7 @@ def test_no_volume_comes_back_from_the_gpu(gpu, cp):
 
 def test_memory_on_the_gpu(gpu, cp, monkeypatch):
     """At most 100 bytes per voxel beyond phases and regions, by what a volume twice as long takes more."""
-    monkeypatch.setattr(multigrid, "DIRECT", 100)
+    monkeypatch.setattr(levels, "DIRECT", 100)
     monkeypatch.setattr(aggregates, "LEAST", 1 << 10)
     monkeypatch.setattr(pairs, "LEAST_ROOM", 1 << 8)
     volumes, peaks = composite((14, 16, 18), 8), []

@@ -8,10 +8,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from test_transport_solver import SPACING, dense, on_voxels, problem, summed, weighted
-from tripoint import _cpu, _cuda
+from tripoint import _cpu, _cuda, levels
 from tripoint._cuda.transport import multigrid
-from tripoint._cuda.transport.aggregates import HELD, STRONG, Rows, coarsen_rows, coarsen_voxels
+from tripoint._cuda.transport.aggregates import coarsen_rows, coarsen_voxels
 from tripoint._cuda.transport.launch import MOST_BLOCKS, THREADS, launch_sums
+from tripoint.levels import HELD, STRONG, Rows
 
 SHAPE = (13, 12, 11)
 
@@ -109,19 +110,19 @@ def test_weakly_bound_parts_stay_apart_and_bits_join_what_holds_them(gpu):
 
 
 def test_levels_shrink_as_on_the_host(gpu, monkeypatch):
-    monkeypatch.setattr(multigrid, "DIRECT", 60)
+    monkeypatch.setattr(levels, "DIRECT", 60)
     shape = (26, 24, 22)
     faces, ends, values, _ = problem(shape)
-    levels = multigrid.Multigrid(gpu.put(faces), shape, gpu.put(ends), gpu.put(values)).levels
-    sizes = [level.terminal.size for level in levels]
+    found = multigrid.Multigrid(gpu.put(faces), shape, gpu.put(ends), gpu.put(values)).levels
+    sizes = [level.terminal.size for level in found]
     assert len(sizes) > 2
     assert all(coarse <= 0.4 * fine for fine, coarse in itertools.pairwise(sizes[:3]))
-    assert all(level.col.size <= 20 * level.terminal.size for level in levels)
+    assert all(level.col.size <= 20 * level.terminal.size for level in found)
 
 
 def test_voxels_with_a_terminal_alone_are_solved(gpu, monkeypatch):
     """None of them is bound to another, so that no level can shrink."""
-    monkeypatch.setattr(multigrid, "DIRECT", 100)
+    monkeypatch.setattr(levels, "DIRECT", 100)
     shape = (1, 20, 20)
     ends = 400 + np.flatnonzero(np.indices(shape).sum(axis=0) % 2)
     values = np.linspace(1, 9, ends.size)
@@ -143,7 +144,7 @@ def test_a_source_of_nothing_is_solved_at_once(gpu):
 
 
 def test_potentials_are_those_of_the_host(gpu, monkeypatch):
-    monkeypatch.setattr(multigrid, "DIRECT", 60)
+    monkeypatch.setattr(levels, "DIRECT", 60)
     faces, ends, values, _ = problem(SHAPE)
     source = np.zeros(faces.shape[1])
     source[ends[: ends.size // 2]] = 1.0

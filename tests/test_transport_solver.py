@@ -9,9 +9,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array, csr_array
 
 from tripoint import _cpu
-from tripoint._cpu.transport.aggregates import Rows, coarsen_rows, coarsen_voxels
+from tripoint._cpu.transport.aggregates import coarsen_rows, coarsen_voxels
 from tripoint._cpu.transport.multigrid import Multigrid
 from tripoint._cpu.transport.stencil import invert_diagonal
+from tripoint.levels import Rows
 
 SPACING = (0.4, 0.4, 0.4)
 

@@ -102,7 +102,7 @@ def _measure(components, phases, count):
 
 
 @compiled()
-def _find(parent, i):
+def find(parent, i):
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -134,16 +134,16 @@ def _join(phases, components, carriers_of_label, offsets, roots):
                     last_a, last_b = a, b
                     for c in range(roots.shape[0]):
                         if shared & (1 << c):
-                            _unite(roots[c], a, b)
+                            unite(roots[c], a, b)
     for c in range(roots.shape[0]):
         for i in range(roots.shape[1]):
-            roots[c, i] = _find(roots[c], i)
+            roots[c, i] = find(roots[c], i)
 
 
 @compiled()
-def _unite(parent, a, b):
-    a = _find(parent, a)
-    b = _find(parent, b)
+def unite(parent, a, b):
+    a = find(parent, a)
+    b = find(parent, b)
     if a < b:
         parent[b] = a
     else:
@@ -208,12 +208,12 @@ def _widest(source, target, width, count, root):
     following = np.arange(count)  # the members of a component form a ring
     size = np.ones(count, np.int64)
     for k in range(source.size):
-        a = _find(parent, source[k])
-        b = _find(parent, target[k])
+        a = find(parent, source[k])
+        b = find(parent, target[k])
         if a == b:
             continue
         for joined, other in ((a, b), (b, a)):
-            if joined == _find(parent, root):
+            if joined == find(parent, root):
                 node = other
                 for _ in range(size[other]):
                     result[node] = width[k]

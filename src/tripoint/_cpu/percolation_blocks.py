@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tripoint._cpu.compiled import compiled
-from tripoint._cpu.percolation import _find, _unite
+from tripoint._cpu.percolation import find, unite
 
 
 def join(label, conducted, roots, seams, connectivity):
@@ -53,12 +53,12 @@ def _join_planes(plane_a, members_a, plane_b, members_b, shifts, label, conducte
                     continue
                 last_a, last_b = a, b
                 if label[a] == label[b]:
-                    _unite(parents, a, b)  # in every network that the phase belongs to as well, see _renumber
+                    unite(parents, a, b)  # in every network that the phase belongs to as well, see _renumber
                     continue
                 shared = conducted[label[a]] & conducted[label[b]]
                 for c in range(roots.shape[0]):
                     if shared & (1 << c):
-                        _unite(roots[c], a, b)
+                        unite(roots[c], a, b)
 
 
 @compiled()
@@ -67,7 +67,7 @@ def _renumber(parents, roots):
     number = np.zeros(parents.size, np.int64)
     count = 0
     for i in range(1, parents.size):
-        root = _find(parents, i)
+        root = find(parents, i)
         if root == i:
             count += 1
             number[i] = count
@@ -78,7 +78,7 @@ def _renumber(parents, roots):
         for i in range(count + 1):
             joined[c, i] = i
         for i in range(1, parents.size):
-            _unite(joined[c], number[i], number[_find(roots[c], i)])
+            unite(joined[c], number[i], number[find(roots[c], i)])
         for i in range(count + 1):
-            joined[c, i] = _find(joined[c], i)
+            joined[c, i] = find(joined[c], i)
     return number, joined

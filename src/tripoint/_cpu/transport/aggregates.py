@@ -15,34 +15,11 @@ Vaněk, Mandel & Brezina, *Computing* 56 (1996) 179-196.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from tripoint._cpu.compiled import compiled
-from tripoint._cpu.percolation import _find, _unite
-
-STRONG = 0.1
-"""Conductance, relative to the geometric mean of two sums, from which voxels and rows are joined; 1/6 between
-voxels inside a phase."""
-
-HELD = 0.5
-"""Share of a single row's sum above which it is joined to what holds it, such as the many bits around one
-good conductor; at half or more no row is held by two."""
-
-
-class Rows(NamedTuple):
-    """A symmetric matrix of conductances without its diagonal, and what leads to the terminals.
-
-    ``ptr`` (n + 1) int64, ``col`` int32, ``val`` float32, ``terminal`` (n) float32, ``inverse`` (n) float32:
-    1 / diagonal. 20 bytes per row and 8 per entry.
-    """
-
-    ptr: np.ndarray
-    col: np.ndarray
-    val: np.ndarray
-    terminal: np.ndarray
-    inverse: np.ndarray
+from tripoint._cpu.percolation import find, unite
+from tripoint.levels import HELD, STRONG, Rows
 
 
 def coarsen_voxels(faces, shape, inverse, ends, values):
@@ -95,11 +72,11 @@ def _join_voxels(faces, plane, row, shape, inverse, strong, aggregates):
                         i, j = where[c], where[other]
                         a = faces[axis, i]
                         if a > 0 and a * a * inverse[i] * inverse[j] >= strong * strong:
-                            _unite(parent, c, other)
+                            unite(parent, c, other)
                 for c in range(8):
                     if parent[c] < 0:
                         continue
-                    root = _find(parent, c)
+                    root = find(parent, c)
                     if root == c:
                         aggregates[where[c]] = found
                         found += 1

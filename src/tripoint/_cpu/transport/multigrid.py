@@ -18,21 +18,10 @@ from scipy.sparse.linalg import splu
 from tripoint._cpu.compiled import compiled
 from tripoint._cpu.transport.aggregates import coarsen_rows, coarsen_voxels
 from tripoint._cpu.transport.stencil import PART, dot, invert_diagonal, parts, prolong, relax, restrict
-
-OMEGA = np.float32(0.8)
-"""Weight of a Jacobi step; below 1 none diverges, as no voxel gives more than it holds."""
+from tripoint.levels import OMEGA, descend
 
 ENOUGH = 0.25
 """Residual after one inner step, relative to that before, at which a second is left out."""
-
-DIRECT = 1000
-"""Rows of a level that is solved directly."""
-
-SHRINK, LEAST = 0.4, 1e-2
-"""Ratio of rows from level to level above which the bar for what is strong is lowered, and how far."""
-
-STALLED = 0.8
-"""Ratio of rows from level to level above which the last is solved directly, whatever its size."""
 
 
 class Multigrid:
@@ -59,18 +48,7 @@ class Multigrid:
         np.add.at(self.inverse, ends, values.astype(np.float32))
         parts(invert_diagonal, *self.range, faces, self.plane, self.row, self.inverse)
         self.aggregates, rows = coarsen_voxels(faces, shape, self.inverse, ends, values)
-        self.levels, self.owners = [rows], []
-        while rows.terminal.size > DIRECT:
-            owner, coarser = coarsen_rows(rows)
-            ease = 1.0
-            while coarser.terminal.size > SHRINK * rows.terminal.size and ease > LEAST:
-                ease /= 2
-                owner, coarser = coarsen_rows(rows, ease)
-            if coarser.terminal.size > STALLED * rows.terminal.size:
-                break
-            rows = coarser
-            self.levels.append(rows)
-            self.owners.append(owner)
+        self.levels, self.owners = descend(rows, coarsen_rows)
         self.direct = splu(_matrix(self.levels[-1]))
         self.scratch = [np.zeros((8, level.terminal.size), np.float32) for level in self.levels]
         self.x = np.zeros(faces.shape[1], np.float32)

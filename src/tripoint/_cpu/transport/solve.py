@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from tripoint._cpu.transport.multigrid import Multigrid
 from tripoint._cpu.transport.stencil import advance, apply, dot, parts, turn
-
-
-class Solution(NamedTuple):
-    """Potentials (flat, with guards, float64), how many iterations, and the residuals relative to start."""
-
-    potential: np.ndarray
-    iterations: int
-    residual: float
-    balanced: bool
+from tripoint.sides import Solution
 
 
 def solve(faces, shape, ends, values, source, *, tolerance, limit, balance=None):

@@ -21,34 +21,13 @@ import numpy as np
 
 from tripoint._cuda import tables
 from tripoint._cuda.transport.launch import launch
-
-STRONG = 0.1
-"""Conductance, relative to the geometric mean of two sums, from which voxels and rows are joined; 1/6 between
-voxels inside a phase."""
-
-HELD = 0.5
-"""Share of a single row's sum above which it is joined to what holds it, such as the many bits around one
-good conductor; at half or more no row is held by two."""
+from tripoint.levels import HELD, STRONG, Rows
 
 OPEN = 1 << 62
 """State of a row in its key that is not known to be a root or to be near one."""
 
 PARTS, LEAST = 8, 1 << 20
 """Into how many parts the entries of a matrix are cut for sorting, and how many a part has at least."""
-
-
-class Rows(NamedTuple):
-    """A symmetric matrix of conductances without its diagonal, and what leads to the terminals.
-
-    ``ptr`` (n + 1) int64, ``col`` int32, ``val`` float32, ``terminal`` (n) float32, ``inverse`` (n) float32:
-    1 / diagonal. 20 bytes per row and 8 per entry.
-    """
-
-    ptr: Any
-    col: Any
-    val: Any
-    terminal: Any
-    inverse: Any
 
 
 class Aggregates(NamedTuple):

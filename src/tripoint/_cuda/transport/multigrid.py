@@ -15,21 +15,13 @@ from typing import Any, NamedTuple
 import cupy as cp
 import numpy as np
 
-from tripoint._cuda.transport.aggregates import Rows, coarsen_rows, coarsen_voxels
+from tripoint import levels
+from tripoint._cuda.transport.aggregates import coarsen_rows, coarsen_voxels
 from tripoint._cuda.transport.launch import launch, launch_sums
+from tripoint.levels import OMEGA, Rows, descend
 
-OMEGA = np.float32(0.8)
-"""Weight of a Jacobi step; below 1 none diverges, as no voxel gives more than it holds."""
-
-DIRECT = 1000
-"""Rows of a level that is solved by its inverse, 8 MB: small levels cost launches rather than work."""
-
-SHRINK, LEAST = 0.4, 1e-2
-"""Ratio of rows from level to level above which the bar for what is strong is lowered, and how far."""
-
-SLOW, STALLED = 0.5, 0.8
-"""Ratio above which one step is taken, as two would visit ever more small levels; above which there are no
-further levels."""
+SLOW = 0.5
+"""Ratio of rows above which one step is taken, as two would visit ever more small levels."""
 
 SWEEPS = 20
 """Jacobi steps on a last level that has more rows because nothing in it is bound to anything else."""
@@ -74,19 +66,9 @@ class Multigrid:
         grid = faces, self.plane, self.row, np.int64(self.n)
         launch("stencil", "invert_diagonal", self.n, *grid, self.inverse)
         self.aggregates, rows = coarsen_voxels(faces, shape, self.inverse, ends, values)
-        self.levels, self.owners = [rows], []
-        while rows.terminal.size > DIRECT:
-            owner, coarser = coarsen_rows(rows)
-            ease = 1.0
-            while coarser.terminal.size > SHRINK * rows.terminal.size and ease > LEAST:
-                ease /= 2
-                owner, coarser = coarsen_rows(rows, ease)
-            if coarser.terminal.size > STALLED * rows.terminal.size:
-                break
-            rows = coarser
-            self.levels.append(rows)
-            self.owners.append(owner)
-        self.direct = cp.linalg.inv(_dense(rows)) if rows.terminal.size <= DIRECT else None
+        self.levels, self.owners = descend(rows, coarsen_rows)
+        last = self.levels[-1]
+        self.direct = cp.linalg.inv(_dense(last)) if last.terminal.size <= levels.DIRECT else None
         self.scratch = [
             _Scratch(*(cp.empty(level.terminal.size, cp.float32) for _ in _Scratch._fields))
             for level in self.levels
