@@ -385,19 +385,56 @@ def test_many_processes_add_at_once(folder_db):
     assert folder_db.verify() == []
 
 
-def test_the_same_name_added_at_once_with_other_content(db, path, monkeypatch):
+@pytest.mark.parametrize("key", [None, "theirs", "ours"])
+def test_the_same_name_added_at_once_with_other_content(db, path, monkeypatch, key):
     """The one who looks later finds the other, and says so; what the other added stays."""
     other = tp.GraphDatabase(path)
 
     def first(self, *arguments):
         monkeypatch.undo()
-        other.add(graph(2), "x")
+        other.add(graph(2), "x", key=key and "theirs")
         return False
 
     monkeypatch.setattr(tp.GraphDatabase, "_is_there", first)
-    with pytest.raises(InputError, match="another process has just added"):
-        db.add(graph(1), "x")
+    if key == "theirs":  # computed from the same
+        assert not db.add(graph(1), "x", key=key)
+    else:
+        with pytest.raises(InputError, match="another process has just added"):
+            db.add(graph(1), "x", key=key)
     same(db["x"], graph(2))
+    assert db.verify() == []
+
+
+def test_two_replace_at_once(db, path, monkeypatch):
+    """The second has seen the first: it stays."""
+    db.add(graph(0), "x")
+    other = tp.GraphDatabase(path)
+    take_out = tp.GraphDatabase._take_out
+
+    def beside(self, *arguments):
+        monkeypatch.undo()
+        assert other.add(graph(2), "x", overwrite=True)
+        take_out(self, *arguments)
+
+    monkeypatch.setattr(tp.GraphDatabase, "_take_out", beside)
+    kept = db.add(graph(1), "x", overwrite=True)
+    same(db["x"], graph(1 if kept else 2))
+    assert db.verify() == []
+
+
+def test_two_replace_without_seeing_each_other(db, path, monkeypatch):
+    db.add(graph(0), "x")
+    other = tp.GraphDatabase(path)
+    put = compaction.Store.put
+
+    def beside(self, name, data):
+        monkeypatch.undo()
+        other.add(graph(2), "x", overwrite=True)  # it has not seen anything of the first one
+        put(self, name, data)
+
+    monkeypatch.setattr(compaction.Store, "put", beside)
+    kept = db.add(graph(1), "x", overwrite=True)
+    same(db["x"], graph(1 if kept else 2))
     assert db.verify() == []
 
 
@@ -699,8 +736,8 @@ def test_bad_words(run, tmp_path, words, sentence):
 
 
 def test_parts_of_one_sample_have_one_name():
-    part = Part("a/b", "0" * 20, "1" * 8, "2" * 8)
-    assert part.file("nodes") == f"nodes/sample=a%2Fb/{'0' * 20}-{'1' * 8}-{'2' * 8}.parquet"
+    part = Part("a/b", "0" * 20, "1" * 8, "2" * 12)
+    assert part.file("nodes") == f"nodes/sample=a%2Fb/{'0' * 20}-{'1' * 8}-{'2' * 12}.parquet"
 
 
 SMALL = ("shape=[24,24,24]", "spacing=[0.8,0.8,0.8]", "device=cpu")
@@ -866,3 +903,13 @@ def test_every_variation_fits_its_composite(name):
     overlaps = np.array([d["overlap"] for d in drawn])
     assert abs(np.corrcoef(logs, overlaps)[0, 1]) < 0.2
     assert synth.vary(composite, ranges, 3) == synth.vary(composite, ranges, 3)
+
+
+def test_a_result_on_either_side_is_added(folder_db, backend):
+    """Tables come over once; voxels on the GPU stay there, so that their hash is not known."""
+    sample = synth.solid_state_cathode((20, 20, 20), (0.8, 0.8, 0.8), seed=1)
+    found = tp.analyze(sample, device=backend.name, subvolumes=0)
+    assert folder_db.add(found)
+    same(folder_db[sample.name], found.graph.to("cpu"))
+    assert (folder_db.row(sample.name)["input_hash"] is None) == (backend.name == "cuda")
+    assert not folder_db.add(found.to("cpu"))

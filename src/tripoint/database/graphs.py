@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tripoint.database import compaction, content, verification, views
-from tripoint.database.layout import MARKER, SCHEMA, TABLES, Index, Pack, Part, Snapshot, removed
+from tripoint.database.layout import MARKER, SCHEMA, TABLES, Index, Pack, Part, Snapshot, new_writer, removed
 from tripoint.database.parts import Origin, decode, encode, tables_of
 from tripoint.database.store import Store
 from tripoint.database.verification import DamagedError, read_packed, read_part, read_row
@@ -186,13 +186,12 @@ class GraphDatabase:
             input_hash = content.hash_voxels(source.sample.phases)
         origin = Origin(key, input_hash, configuration)
         encoded = encode(tables, sample, digest, metadata, summary, origin)
-        part = Part(sample, digest, encoded.columns)
+        part = Part(sample, digest, encoded.columns, new_writer(p.writer for p in found.index.loose))
         self.create()
         for table in TABLES:  # samples is the last: with its row the sample is there
             self.store.put(part.file(table), encoded.files[table])
-        self._take_out(sample, {found.content(sample)} if sample in found.where else set())
-        self._settle(part, overwrite)
-        return True
+        self._take_out(sample, found.contents(sample) - {digest})
+        return self._settle(part, key, overwrite)
 
     def has(self, sample: str, key: str) -> bool:
         """Whether a sample is there that was computed from the same, so that there is nothing to do."""
@@ -300,28 +299,31 @@ class GraphDatabase:
             raise InputError(message)
         return False
 
-    def _settle(self, part: Part, overwrite: bool) -> None:
-        """Look again once a sample is written: another process may have added the same name meanwhile.
+    def _settle(self, part: Part, key: str | None, overwrite: bool) -> bool:
+        """Look again once a sample is written, and return whether it stays.
 
-        Whoever writes later sees the other, and all decide alike, so that one of them stays.
+        Another process may have added the same name meanwhile.  Whoever writes later sees the other, and by
+        their names both know which of them stays.
         """
-        found = self._snapshot_of(part.sample)
-        same = [p for p in found.index.loose if p.content == part.content and p.writer < part.writer]
-        others = [p for p in found.index.loose if p.content != part.content]
-        if same:
+        loose = self._snapshot_of(part.sample).index.loose
+        others = [p for p in loose if p.content != part.content]
+        if any(p.content == part.content and p.writer > part.writer for p in loose):
             self._discard(part)  # the same content twice: one is enough
-        elif part.sample in found.twice and not overwrite:
+            return False
+        if others and not overwrite:
             self._discard(part)
+            if key is not None and self.has(part.sample, key):
+                return False  # computed from the same; only rounding differs
             message = (
                 f"another process has just added a sample {part.sample!r} with other content to "
                 f"{self.store}; give another name, or overwrite=true to replace it"
             )
             raise InputError(message)
-        elif any(other.writer > part.writer for other in others):
-            self._discard(part)
-        else:
-            for other in others:
-                self._discard(other)
+        if any(other.writer > part.writer for other in others):
+            self._take_out(part.sample, {part.content})
+            return False
+        self._take_out(part.sample, {other.content for other in others})
+        return True
 
     def _discard(self, part: Part) -> None:
         for table in reversed(TABLES):  # its row first: then it is not there
@@ -332,17 +334,11 @@ class GraphDatabase:
         while True:
             snapshot = self._snapshot_of(sample)
             loose = [p for p in snapshot.index.loose if contents is None or p.content in contents]
-            packed = [
-                (pack.name, digest)
-                for pack in snapshot.all_packs
-                if (digest := pack.contents.get(sample)) is not None
-                and (contents is None or digest in contents)
-                and (sample, digest, pack.name) not in snapshot.index.removed
-            ]
+            packed = [entry for entry in snapshot.packed(sample) if contents is None or entry[1] in contents]
             if not loose and not packed:
                 return
             for pack, digest in packed:
-                self.store.put(removed(sample, digest, pack), b"")
+                self.store.put(removed(sample, digest, pack.name), b"")
             for part in loose:
                 self._discard(part)
 

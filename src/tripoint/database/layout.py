@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ TABLES = ("nodes", "contacts", "junctions", "samples")
 MARKER = "tripoint.json"
 SCHEMA = 1
 
-_LOOSE = re.compile(r"samples/sample=([^/]*)/([0-9a-f]{20})-([0-9a-f]{8})-([0-9a-f]{8})\.parquet")
+_LOOSE = re.compile(r"samples/sample=([^/]*)/([0-9a-f]{20})-([0-9a-f]{8})-([0-9a-f]{12})\.parquet")
 _REMOVED = re.compile(r"samples/sample=([^/]*)/([0-9a-f]{20})\.(pack-[^/]+)\.removed")
 _PACK = re.compile(r"samples/packs/(pack-[^/]+)\.parquet")
 
@@ -49,13 +49,13 @@ class Part:
     columns : str
         Hash of the columns of all its tables; parts with the same one are read together.
     writer : str
-        Random digits of whoever wrote it.
+        12 digits of whoever wrote it, see `new_writer`.  Of several contents the one with the highest counts.
     """
 
     sample: str
     content: str
     columns: str
-    writer: str = field(default_factory=lambda: secrets.token_hex(4))
+    writer: str
 
     def file(self, table: str) -> str:
         """Name of the file that holds this table."""
@@ -91,6 +91,15 @@ class Pack:
         return replace(
             self, contents={name: self.contents[name] for name in (sample,) if name in self.contents}
         )
+
+
+def new_writer(seen: Iterable[str]) -> str:
+    """Return a name for a writer: a number above all that it has seen, and random digits.
+
+    So whoever replaces something has the higher name; of two who did not see each other all choose the same.
+    """
+    number = max((int(writer[:4], 16) for writer in seen), default=0) + 1
+    return f"{number:04x}{secrets.token_hex(4)}"
 
 
 def new_pack_name() -> str:
@@ -185,7 +194,7 @@ class Snapshot:
                 if (sample, content, pack.name) not in index.removed:
                     packed.setdefault((sample, content), pack)
         chosen: dict[tuple[str, str], Part | Pack] = {}
-        for part in sorted(index.loose, key=lambda part: (part.content, part.writer)):
+        for part in sorted(index.loose, key=lambda part: part.writer, reverse=True):
             key = (part.sample, part.content)
             chosen.setdefault(key, packed.get(key, part))
         for key, pack in packed.items():
@@ -217,6 +226,20 @@ class Snapshot:
         """Return the content hash of a sample that counts."""
         place = self.where[sample]
         return place.content if isinstance(place, Part) else place.contents[sample]
+
+    def contents(self, sample: str) -> set[str]:
+        """Return all contents that a sample has, also those that do not count but might."""
+        loose = {part.content for part in self.index.loose if part.sample == sample}
+        return loose | {content for _, content in self.packed(sample)}
+
+    def packed(self, sample: str) -> list[tuple[Pack, str]]:
+        """Return the packs that a sample was not taken out of, and its content in each."""
+        return [
+            (pack, pack.contents[sample])
+            for pack in self.all_packs
+            if sample in pack.contents
+            and (sample, pack.contents[sample], pack.name) not in self.index.removed
+        ]
 
     def without(self, samples: set[str]) -> Snapshot:
         """Return the snapshot with some samples left out."""
