@@ -756,6 +756,7 @@ def tripoint(tmp_path, capsys, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_synth_fills_a_database_and_goes_on_where_it_stopped(tripoint):
     words = ("synth", "-m", "database=db", "vary=solid_state_cathode", *SMALL, "transport=on", "jobs=1")
     code, out, err = tripoint(*words, "seed=0,1")
@@ -867,7 +868,12 @@ def test_analyze_adds_to_a_database(tripoint, result, tmp_path):
     ],
 )
 def test_bad_settings_of_a_data_set(tripoint, change, sentence):
-    words = {"database": "database=db", "vary": "vary=solid_state_cathode", change.split("=")[0]: change}
+    words = {
+        "database": "database=db",
+        "jobs": "jobs=1",
+        "vary": "vary=solid_state_cathode",
+        change.split("=")[0]: change,
+    }
     code, _, err = tripoint("synth", "-m", *SMALL, *words.values())
     assert code == 1
     assert sentence in err
