@@ -312,3 +312,26 @@ def test_kinetics_of_materials():
     assert Materials.from_mapping(applied.to_mapping()) == applied
     with pytest.raises(MaterialsError, match="kinetics are 3"):
         Materials.from_mapping({**materials.to_mapping(), "kinetics": 3})
+
+
+@pytest.mark.parametrize("volume", ["nmc_cathode", "soc_electrode"])
+def test_real_volumes(volume, request):
+    """On crops of real electrodes currents balance, and regions conduct about as well as voxels do."""
+    materials, spacing = {
+        "nmc_cathode": ("lithium_ion_cathode", 0.398),
+        "soc_electrode": ("solid_oxide_electrode", 1.0),
+    }[volume]
+    phases = np.ascontiguousarray(request.getfixturevalue(volume)[60:180, 100:220, 100:220])
+    real = Sample(phases, spacing, materials)
+    found = tripoint.analyze(
+        real, transport=True, activity="simulate", simulation=Simulation(axes=("z",)), **SIDE
+    )
+    entry = found.summary["activity"]
+    assert entry["current_balance"] <= 1e-6
+    assert 0 < entry["dead_fraction"] < 0.8  # a crop cuts the gas off
+    assert sum(entry["by_reason"].values()) == round(entry["dead_fraction"] * entry["particles"])
+    ionic = real.materials[real.materials.network("ion")[0]].name
+    voxels = found.summary["transport"]["tortuosity"][ionic]["z"]
+    regions = found.summary["transport"]["network"]["ion"]
+    assert regions["current_balance"] <= 1e-9
+    assert regions["tortuosity_factor"] == pytest.approx(voxels, rel=0.2)
