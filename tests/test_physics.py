@@ -316,19 +316,18 @@ def test_kinetics_of_materials():
 
 @pytest.mark.parametrize("volume", ["nmc_cathode", "soc_electrode"])
 def test_real_volumes(volume, request):
-    """On crops of real electrodes currents balance, and regions conduct about as well as voxels do."""
-    materials, spacing = {
-        "nmc_cathode": ("lithium_ion_cathode", 0.398),
-        "soc_electrode": ("solid_oxide_electrode", 1.0),
-    }[volume]
-    phases = np.ascontiguousarray(request.getfixturevalue(volume)[60:180, 100:220, 100:220])
-    real = Sample(phases, spacing, materials)
+    """On real electrodes currents balance, and regions conduct about as well as voxels do."""
+    phases = request.getfixturevalue(volume)
+    real = {
+        "nmc_cathode": lambda: Sample(phases[60:180, 100:220, 100:220], 0.398, "lithium_ion_cathode"),
+        "soc_electrode": lambda: Sample(phases[::3, ::3, ::3], 3.0, "solid_oxide_electrode"),
+    }[volume]()
     found = tripoint.analyze(
         real, transport=True, activity="simulate", simulation=Simulation(axes=("z",)), **SIDE
     )
     entry = found.summary["activity"]
     assert entry["current_balance"] <= 1e-6
-    assert 0 < entry["dead_fraction"] < 0.8  # a crop cuts the gas off
+    assert 0 < entry["dead_fraction"] < 0.5
     assert sum(entry["by_reason"].values()) == round(entry["dead_fraction"] * entry["particles"])
     ionic = real.materials[real.materials.network("ion")[0]].name
     voxels = found.summary["transport"]["tortuosity"][ionic]["z"]
