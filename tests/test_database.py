@@ -323,7 +323,7 @@ sys.path.insert(0, {tests!r})
 import tripoint as tp
 from tripoint.database.store import Store
 from test_database import graph
-put = Store.put
+put = Store._put_beside
 def stops(self, name, data):
     if name.startswith({table!r}):
         if {half}:
@@ -332,7 +332,7 @@ def stops(self, name, data):
                 os.kill(os.getpid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
     put(self, name, data)
-Store.put = stops
+Store._put_beside = stops
 tp.GraphDatabase({path!r}).add(graph(1))
 """
 
@@ -427,10 +427,10 @@ def test_two_replace_without_seeing_each_other(db, path, monkeypatch):
     other = tp.GraphDatabase(path)
     put = compaction.Store.put
 
-    def beside(self, name, data):
+    def beside(self, files):
         monkeypatch.undo()
         other.add(graph(2), "x", overwrite=True)  # it has not seen anything of the first one
-        put(self, name, data)
+        put(self, files)
 
     monkeypatch.setattr(compaction.Store, "put", beside)
     kept = db.add(graph(1), "x", overwrite=True)
@@ -570,11 +570,11 @@ def test_what_is_removed_while_it_is_packed_stays_removed(db, path, monkeypatch,
     other = tp.GraphDatabase(path)
     put = compaction.Store.put
 
-    def beside(self, name, data):
+    def beside(self, files):
         monkeypatch.undo()
         if moment == "before":
             other.remove("s1")
-        put(self, name, data)
+        put(self, files)
         if moment == "after":
             other.remove("s1")
 

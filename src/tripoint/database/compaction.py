@@ -180,7 +180,7 @@ def _pack(store: Store, snapshot: Snapshot, batch: list[str], replaced: list[Pac
     samples = samples.replace_schema_metadata({"tripoint": json.dumps(about)})
     sink = pa.BufferOutputStream()
     pq.write_table(samples, sink, row_group_size=SAMPLES_PER_GROUP, **writing(samples.schema))
-    store.put(pack.file("samples"), memoryview(sink.getvalue()))
+    store.put({pack.file("samples"): memoryview(sink.getvalue())})
     _follow_removals(store, snapshot, pack.name, samples["sample"].to_pylist())
     return samples.num_rows
 
@@ -196,7 +196,7 @@ def _follow_removals(store: Store, snapshot: Snapshot, pack: str, samples: list[
         else:
             gone = (sample, content, place.name) in index.removed
         if gone:
-            store.put(removed(sample, content, pack), b"")
+            store.put({removed(sample, content, pack): b""})
 
 
 def _schemas(store: Store, loose: list[Part], packs: list[Pack]) -> dict[str, pa.Schema]:

@@ -131,7 +131,7 @@ class GraphDatabase:
         """Make the database where there is none; so a place that cannot be written to is refused early."""
         if not self.store.exists(MARKER):
             form = {"format": "tripoint graph database", "schema": SCHEMA, "tables": TABLES}
-            self.store.put(MARKER, json.dumps(form).encode())
+            self.store.put({MARKER: json.dumps(form).encode()})
 
     def add(
         self,
@@ -188,8 +188,8 @@ class GraphDatabase:
         encoded = encode(tables, sample, digest, metadata, summary, origin)
         part = Part(sample, digest, encoded.columns, new_writer(p.writer for p in found.index.loose))
         self.create()
-        for table in TABLES:  # samples is the last: with its row the sample is there
-            self.store.put(part.file(table), encoded.files[table])
+        self.store.put({part.file(table): encoded.files[table] for table in TABLES[:-1]})
+        self.store.put({part.file("samples"): encoded.files["samples"]})  # with its row the sample is there
         self._take_out(sample, found.contents(sample) - {digest})
         return self._settle(part, key, overwrite)
 
@@ -338,7 +338,7 @@ class GraphDatabase:
             if not loose and not packed:
                 return
             for pack, digest in packed:
-                self.store.put(removed(sample, digest, pack.name), b"")
+                self.store.put({removed(sample, digest, pack.name): b""})
             for part in loose:
                 self._discard(part)
 

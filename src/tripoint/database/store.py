@@ -12,7 +12,7 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +104,8 @@ class Store:
         with self.fs.open(f"{self.root}/{name}", "rb") as file:
             yield file
 
-    def put(self, name: str, content: bytes | memoryview) -> None:
-        """Write a file, which is there when all of it is.
+    def put(self, files: Mapping[str, bytes | memoryview]) -> None:
+        """Write files by name, each of which is there when all of it is; to an object store all at once.
 
         Raises
         ------
@@ -114,9 +114,10 @@ class Store:
         """
         try:
             if self.local:
-                self._put_beside(name, content)
+                for name, content in files.items():
+                    self._put_beside(name, content)
             else:
-                self.fs.pipe_file(f"{self.root}/{name}", bytes(content))
+                self.fs.pipe({f"{self.root}/{name}": bytes(content) for name, content in files.items()})
         except OSError as error:
             raise OutputError(self._refused(error)) from error
 
