@@ -217,8 +217,8 @@ def test_a_thousand_cubed_takes_16_bytes_per_voxel_and_two_thousand_cubed_fit():
 
 
 def test_transport_on_the_voxels_takes_a_hundred_bytes_more():
-    step, needed = memory.largest((1024,) * 3, flow=True)
-    assert step == "local activity"
+    step, needed = memory.largest((1024,) * 3, flow=100)
+    assert step == "transport"
     assert needed <= 0.9 * 139 * GIB
     assert needed > 100 * 1024**3 > memory.largest((1024,) * 3)[1]
 
@@ -290,7 +290,7 @@ def test_the_share_of_the_memory_reaches_the_plan(gpu, monkeypatch):
     for given, resident in ((sample, 0), (sample.to("cuda"), sample.phases.size)):
         with pytest.raises(DeviceMemoryError, match="enough"):
             tripoint.analyze(given, device="cuda", device_memory=0.25)
-        assert seen == {"shape": sample.shape, "resident": resident, "share": 0.25, "flow": False}
+        assert seen == {"shape": sample.shape, "resident": resident, "share": 0.25, "flow": 0.0}
 
 
 def test_a_sample_that_is_too_large_to_move_says_so(gpu, monkeypatch):

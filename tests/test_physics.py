@@ -237,6 +237,7 @@ class TestMap:
         (["transport={}"], "no regime"),
         (["activity=simulate", "simulation.voltage=0"], "voltage of the simulation is 0"),
         (["activity=simulate", "simulation.limit=1"], "residual"),
+        (["transport=on", "simulation.limit=1"], "residual"),
         (["activity=simulate", "simulation.axes=[w]"], "some of z, y, x"),
         (["activity=nowhere.tif"], "there is no file"),
         (["activity=simulate", "materials.terminals.electron=null"], "electron has no terminal"),
@@ -283,8 +284,27 @@ def test_refused_in_python(sample):
 def test_terminal_without_conductor(sample):
     phases = sample.phases.copy()
     phases[-1][phases[-1] != 0] = 0  # void at the electron terminal
-    with pytest.raises(InputError, match="touches no electron conductor"):
-        tripoint.analyze(Sample(phases, SPACING, sample.materials), activity="simulate", **SIDE)
+    cut, told = Sample(phases, SPACING, sample.materials), []
+    for settings in ({"activity": "simulate"}, {"transport": True}):
+        with pytest.raises(InputError, match="touches no electron conductor"):
+            tripoint.analyze(cut, progress=lambda *step: told.append(step), **settings, **SIDE)
+    assert not told  # before the analysis
+
+
+def test_nothing_reacts(sample):
+    """Ions and electrons that meet nowhere: potentials of the terminals, no current, every particle dead."""
+    phases = np.zeros((20, 20, 20), np.uint8)
+    phases[:, :9], phases[:, 11:] = 2, 1  # electrolyte | void | active
+    apart = tripoint.analyze(
+        Sample(phases, SPACING, sample.materials), transport=True, activity="simulate", **SIDE
+    )
+    entry = apart.summary["activity"]
+    assert entry["current"] == entry["current_balance"] == entry["reaction"] == entry["iterations"] == 0
+    assert entry["dead_fraction"] == 1
+    assert entry["by_reason"] == {"no interface": 1}
+    assert entry["cv"] is None
+    assert np.nanmin(apart.sample.channels["ion_potential"]) == 1
+    assert np.nanmax(apart.sample.channels["electron_potential"]) == 0
 
 
 def test_refused_before_the_analysis(sample):
@@ -300,6 +320,18 @@ def test_refused_before_the_analysis(sample):
         with pytest.raises(InputError, match=expected):
             tripoint.analyze(sample, progress=lambda *step: told.append(step), **settings, **SIDE)
     assert not told
+
+
+def test_warned(sample):
+    bare = Materials.from_mapping({**sample.materials.to_mapping(), "kinetics": None})
+    plain = Sample(sample.phases, SPACING, bare)
+    found = tripoint.analyze(plain, transport=True, simulation=Simulation(axes=("z",)), **SIDE).summary
+    assert "electron" not in found["transport"]["tortuosity"]
+    assert any("active, carbon have no conductivity for electron" in text for text in found["warnings"])
+    values = np.full(sample.shape, np.nan, np.float32)
+    values[:8] = 1
+    found = tripoint.analyze(sample, activity=Measured(values), **SIDE).summary
+    assert any("the map covers only" in text for text in found["warnings"])
 
 
 def test_kinetics_of_materials():

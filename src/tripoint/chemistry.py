@@ -241,5 +241,9 @@ def _shown(by: str | None, maps: spectro.Maps) -> Any:
     if "step" in maps.volumes:
         return maps.volumes["step"]
     if maps.names:
-        return np.sum([maps.volumes[key] for key in maps.names], axis=0, dtype=np.float32)
+        first, *others = maps.names
+        amount = np.array(maps.volumes[first])
+        for key in others:
+            amount += maps.volumes[key]
+        return amount
     return maps.volumes["edge"]

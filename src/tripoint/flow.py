@@ -12,7 +12,7 @@ from tripoint.physics import Measured, Simulation
 from tripoint.record import RunRecord
 from tripoint.sample import Sample
 from tripoint.transport import Kinetics, check_simulation
-from tripoint.transport.roles import check_alike
+from tripoint.transport.roles import check_network
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class Flow:
             check_simulation(sample.phases, sample.materials, regime)
         if transport:
             used = sample.materials if regime is None else regime.applied(sample.materials)
-            for carrier in used.terminals:
-                check_alike(used, carrier)
+            check_network(sample.phases, used)
         return cls(transport, activity, regime, simulation)
 
     @property
@@ -60,6 +59,13 @@ class Flow:
     def steps(self) -> int:
         """Number of steps of an analysis."""
         return 2 * self.transport + (self.activity is not None)
+
+    @property
+    def bytes_per_voxel(self) -> float:
+        """What the solvers take beyond phases, regions and the junction map."""
+        if self.simulates:
+            return 147.0 if self.simulation.butler_volmer else 100.0
+        return 90.0 if self.transport else 0.0
 
     def prepare(self, sample: Sample) -> Sample:
         """Give the phases the conductivities of the kinetics, which all that follows then takes."""

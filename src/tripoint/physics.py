@@ -104,7 +104,7 @@ def tortuosities(sample: Sample, simulation: Simulation) -> dict[str, dict[str, 
     """
     found = transport.tortuosities(
         sample.phases, sample.materials, sample.spacing, axes=simulation.axes,
-        tolerance=10 * simulation.tolerance,
+        tolerance=10 * simulation.tolerance, limit=int(simulation.limit),
     )  # fmt: skip
     return {
         "tortuosity": {

@@ -111,7 +111,8 @@ def analyze(  # noqa: PLR0913  # each of them is one word on the command line
     Notes
     -----
     Peak memory at most 24 bytes per voxel on the host and 16 on the GPU, the phases included, and up to
-    100 with tortuosity factors or a simulation, its tables apart; ``summary["run"]`` holds what it was.
+    100 with tortuosity factors or a simulation, 147 with Butler–Volmer kinetics, tables apart;
+    ``summary["run"]`` holds what it was.
     """
     _check(neck_ratio, min_voxels, subvolumes, device_memory)
     flow = Flow.of(sample, transport, activity, kinetics, simulation or Simulation())
@@ -129,7 +130,7 @@ def analyze(  # noqa: PLR0913  # each of them is one word on the command line
         resident = sample.phases.nbytes if sample.device == "cuda" else 0
         try:
             with _cuda.memory.budget(
-                sample.shape, resident=resident, share=device_memory, flow=flow.transport or flow.simulates
+                sample.shape, resident=resident, share=device_memory, flow=flow.bytes_per_voxel
             ) as gauge:
                 # Nothing looks at the channels, so they need not take memory there.
                 return _analyze(sample.to("cuda", channels=False), configuration, flow, progress, gauge)

@@ -5,6 +5,8 @@ Rooms lie above their sides, which so cannot take these from them.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +21,12 @@ FACE_SLICES = (
     np.s_[:, :, -1],
 )
 """The outer planes of a volume, in the order of ``materials.FACES``."""
+
+
+def geometry(spacing: Sequence[float]) -> np.ndarray:
+    """Return (area, length) of the voxel faces along each axis, (3, 2) float64, µm² and µm."""
+    volume = math.prod(spacing)
+    return np.array([(volume / h, h) for h in spacing])
 
 
 class Counts(NamedTuple):

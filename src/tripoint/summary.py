@@ -23,6 +23,8 @@ SCHEMA = 1
 
 #: Half-widths of 95 % intervals above this share of the value are called wide.
 WIDE = 0.10
+#: A map that covers less than this share of the active material says little of it.
+LITTLE = 0.5
 #: Fewer whole particles than this make poor statistics of their sizes.
 FEW_PARTICLES = 100
 #: Phases thinner than this many voxels on average (4 · volume / surface) are poorly resolved.
@@ -209,6 +211,7 @@ def _warnings(
         *_warn_particles(summary),
         *_warn_resolution(summary, sample, scan),
         *_warn_intervals(intervals),
+        *_warn_flow(summary, sample),
     ]
 
 
@@ -256,6 +259,25 @@ def _warn_resolution(summary: dict[str, Any], sample: Sample, scan: BoundaryScan
                 f"the resolution is coarse for '{phase.name}': its mean thickness is {thickness:.1f} voxels; "
                 f"below {COARSE:.0f} areas are uncertain and junction lengths short, by some 20 % at 5"
             )
+    return warnings
+
+
+def _warn_flow(summary: dict[str, Any], sample: Sample) -> list[str]:
+    """Warn of networks without conductivities, and of maps that show little of the particles."""
+    warnings = []
+    for carrier in sample.materials.carriers if "transport" in summary else ():
+        members = [phase for phase in sample.materials.phases if carrier in phase.conducts]
+        if len(members) > 1 and not any(carrier in phase.conductivity for phase in members):
+            warnings.append(
+                f"{', '.join(phase.name for phase in members)} have no conductivity for {carrier}: its "
+                "currents take all for equal, and its network has no tortuosity factor; choose a regime, "
+                "such as transport=mixed, or give conductivities in the materials"
+            )
+    covered = summary.get("activity", {}).get("covered_fraction")
+    if covered is not None and covered < LITTLE:
+        warnings.append(
+            f"the map covers only {covered:.0%} of the active material; check its mask and its affine"
+        )
     return warnings
 
 

@@ -58,14 +58,16 @@ NEEDS = (
     Need("junctions", held=7.0, scratch=1.0),
 )
 
-#: Where transport is solved on the voxels; phases, junction map and regions are there.
-FLOW = (Need("tortuosity", held=6.0, scratch=90.0), Need("local activity", held=6.0, scratch=100.0))
 
+def largest(shape: Sequence[int], *, flow: float = 0.0) -> tuple[str, int]:
+    """Return the step of an analysis that needs most, and its bytes, those of the phases included.
 
-def largest(shape: Sequence[int], *, flow: bool = False) -> tuple[str, int]:
-    """Return the step of an analysis that needs most, and its bytes, those of the phases included."""
+    ``flow`` is the scratch of the solvers of transport, bytes per voxel: phases, junction map and regions
+    are there then.
+    """
     voxels = math.prod(shape)
-    need = max(NEEDS + FLOW if flow else NEEDS, key=lambda step: step.bytes_per_voxel(voxels))
+    needs = (*NEEDS, Need("transport", held=6.0, scratch=flow)) if flow else NEEDS
+    need = max(needs, key=lambda step: step.bytes_per_voxel(voxels))
     return need.step, math.ceil(need.bytes_per_voxel(voxels) * voxels)
 
 
@@ -113,7 +115,7 @@ class Plan:
     needed: int
 
 
-def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: bool = False) -> Plan:
+def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: float = 0.0) -> Plan:
     """Return how an analysis fits into the memory that is free now.
 
     Parameters
@@ -124,8 +126,8 @@ def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: b
         Bytes of the phases that are on the GPU already.
     share : float
         Of the free memory that may be taken.
-    flow : bool
-        Whether transport or local activity is solved on the voxels.
+    flow : float
+        Bytes per voxel that the solvers of transport and local activity take.
 
     Raises
     ------
@@ -152,7 +154,7 @@ def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: b
 
 @contextmanager
 def budget(
-    shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: bool = False
+    shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: float = 0.0
 ) -> Iterator[Gauge]:
     """Have CuPy allocate from its pool, within the share of an analysis, and gauge that; see `plan`.
 

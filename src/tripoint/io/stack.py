@@ -139,7 +139,7 @@ def read_map(path: str | Path, channel: int | None = None) -> tuple[np.ndarray, 
             )
             raise InputError(message)
         box: Any = tuple(slice(0, n) for n in stored.shape)
-        values = np.asarray(stored.read(box)).astype(np.float32)
+        values = np.asarray(stored.read(box)).astype(np.float32, copy=False)
         sizes = _sizes(stored.spacing, stored.units)
     values = values[None] if values.ndim == 2 else values
     if not np.isfinite(values).any():

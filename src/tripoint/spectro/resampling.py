@@ -134,7 +134,7 @@ def onto_grid(
             "between them, for example the affine.txt of tripoint spectro … register.to=…"
         )
         raise InputError(message)
-    return values.astype(np.float32)
+    return values.astype(np.float32, copy=False)
 
 
 def check_affine(affine: Any) -> np.ndarray:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from array_api_compat import is_cupy_array
 
-from tripoint.errors import ConvergenceError
 from tripoint.materials import Materials
 from tripoint.sample import check_phases, check_spacing
 from tripoint.tables import namespace
+from tripoint.transport.convergence import check_balance, not_converged
 from tripoint.transport.kinetics import Kinetics
 from tripoint.transport.model import ELECTRON, ION, Model, mask
 
@@ -136,23 +136,30 @@ def activity(
         A phase that conducts ions and electrons at once, no active material, conductivities or terminals that
         are missing, a terminal that touches no conductor, regions that are not where the phases are.
     ConvergenceError
-        The residual is above the tolerance after ``limit`` iterations.
+        The residual is above the tolerance after ``limit`` iterations, or currents differ by more than 1e-6
+        and ten times the tolerance.
 
     Notes
     -----
     Components of a network without its terminal are left out before the system is made: their particles get
     exactly 0. Along junctions, an edge's conductance is shared among the faces of ion with electron
     conductors around it, the latter active material; the few edges where these only meet diagonally give
-    theirs to all others. Memory
-    beyond the input: about 100 bytes per voxel, 4 more without regions, 44 more where ``nonlinear``.
+    theirs to all others. Where nothing can react nothing is solved: potentials are those of the terminals,
+    currents 0.
+
+    Memory beyond the input: about 100 bytes per voxel, 4 more without regions, 44 more where ``nonlinear``.
     """
     check_phases(phases)
     spacing = check_spacing(spacing)
     contiguous = namespace(phases).ascontiguousarray(phases)
     model = Model(contiguous, materials, kinetics, spacing, regions, voltage)
     thermal = kinetics.thermal_voltage if nonlinear else 0.0
+    if not model.reacts():
+        return _result(model, model.at_rest(), thermal, {"residual": 0.0, "iterations": 0})
     x, report = _newton(model, thermal, tolerance, limit) if nonlinear else _linear(model, tolerance, limit)
-    return _result(model, x, thermal, report)
+    found = _result(model, x, thermal, report)
+    check_balance(found.imbalance, tolerance)
+    return found
 
 
 def _linear(model: Model, tolerance: float, limit: int) -> tuple[Any, dict[str, Any]]:
@@ -161,14 +168,15 @@ def _linear(model: Model, tolerance: float, limit: int) -> tuple[Any, dict[str, 
         tolerance=tolerance, limit=limit, balance=model.balanced(tolerance),
     )  # fmt: skip
     if not found.balanced:
-        raise ConvergenceError(_not_converged(found.residual, found.iterations, tolerance))
+        raise not_converged(found.residual, found.iterations, tolerance)
     return found.potential, {"residual": found.residual, "iterations": found.iterations}
 
 
 def _newton(model: Model, thermal: float, tolerance: float, limit: int) -> tuple[Any, dict[str, Any]]:
     """Solve Butler-Volmer kinetics: linear systems about one potential after the other."""
     norm_of = model.xp.linalg.norm
-    source, start = model.source(), float(norm_of(model.source()))
+    source = model.source()
+    start = float(norm_of(source))
     tangent = model.faces.copy()
     test = model.balanced(tolerance)
 
@@ -187,7 +195,7 @@ def _newton(model: Model, thermal: float, tolerance: float, limit: int) -> tuple
         )  # fmt: skip
         iterations += found.iterations
         if not found.balanced:
-            raise ConvergenceError(_not_converged(found.residual, found.iterations, INNER))
+            raise not_converged(found.residual, found.iterations, INNER)
         size = 1.0
         while True:
             trial = x + size * found.potential
@@ -199,14 +207,7 @@ def _newton(model: Model, thermal: float, tolerance: float, limit: int) -> tuple
         x, norm = trial, ahead
         if norm <= tolerance * start and test(x, residual):
             return x, {"residual": norm / start, "iterations": iterations, "newton_steps": step}
-    raise ConvergenceError(_not_converged(norm / start, iterations, tolerance))
-
-
-def _not_converged(residual: float, iterations: int, tolerance: float) -> str:
-    return (
-        f"the residual is {residual:.2g} of the start after {iterations} iterations, expected "
-        f"{tolerance:.2g}; raise the limit or the tolerance, or check the ratio of the conductivities"
-    )
+    raise not_converged(norm / start, iterations, tolerance)
 
 
 def _result(model: Model, x: Any, thermal: float, report: dict[str, Any]) -> Activity:

@@ -120,6 +120,32 @@ class Model:
             )
         return edges
 
+    def reacts(self) -> bool:
+        """Return whether any face joins ion and electron conductors that both reach their terminals."""
+        depth, plane = len(self.phases), self.guard
+        step = -(-depth // PARTS)
+        faces = self.faces[:, plane:-plane].reshape(3, *self.phases.shape)
+        for begin in range(0, depth, step):
+            for axis in range(3):
+                # The lower voxels of the faces, of the last plane along z that of the next part.
+                end = min(begin + step, depth - (axis == 0))
+                lower = [slice(begin, end), slice(None), slice(None)]
+                upper = list(lower)
+                if axis == 0:
+                    upper[0] = slice(begin + 1, end + 1)
+                else:
+                    lower[axis], upper[axis] = slice(None, -1), slice(1, None)
+                both = self.carrier[tuple(lower)] * self.carrier[tuple(upper)] == ION * ELECTRON
+                if bool((both & (faces[axis][tuple(lower)] > 0)).any()):
+                    return True
+        return False
+
+    def at_rest(self) -> Any:
+        """Return the potentials where nothing reacts: each carrier at that of its terminal."""
+        x = self.xp.zeros(self.phases.size + 2 * self.guard, dtype=self.xp.float64)
+        x[self.guard : -self.guard][self.carrier.reshape(-1) == ION] = self.voltage
+        return x
+
     def source(self) -> Any:
         """Return the currents into the voxels at the ion terminal."""
         source = self.xp.zeros(self.phases.size + 2 * self.guard, dtype=self.xp.float64)

@@ -26,14 +26,34 @@ def check_simulation(phases: Any, materials: Materials, kinetics: Kinetics) -> N
     labels = conductors(materials)
     side = _cuda if is_cupy_array(phases) else _cpu
     conductivities(side.boundary.labels_present(phases), materials, kinetics)
-    for carrier, members in labels.items():
+    check_terminals(phases, materials, tuple(labels))
+    if kinetics.reaction == "junction":
+        reacting_triples(materials)
+
+
+def check_network(phases: Any, materials: Materials) -> None:
+    """Refuse what the currents of a network would refuse, at the cost of a look at the labels.
+
+    Raises
+    ------
+    InputError
+        A terminal that touches no conductor, conductivities that only some phases of a network have.
+    """
+    for carrier in materials.terminals:
+        check_alike(materials, carrier)
+    check_terminals(phases, materials, tuple(materials.terminals))
+
+
+def check_terminals(phases: Any, materials: Materials, carriers: Sequence[str]) -> None:
+    """Raise InputError where no conductor of a carrier lies in the plane of its terminal."""
+    side = _cuda if is_cupy_array(phases) else _cpu
+    for carrier in carriers:
         face = materials.terminals[carrier]
         axis, last = divmod(FACES.index(face), 2)
         place: list[Any] = [slice(None)] * 3
         place[axis] = slice(-1, None) if last else slice(0, 1)
-        check_terminal(set(side.boundary.labels_present(phases[tuple(place)])) & set(members), carrier, face)
-    if kinetics.reaction == "junction":
-        reacting_triples(materials)
+        touching = side.boundary.labels_present(phases[tuple(place)])
+        check_terminal(set(touching) & set(materials.network(carrier)), carrier, face)
 
 
 def conductors(materials: Materials) -> dict[str, tuple[int, ...]]:

@@ -11,11 +11,12 @@ import numpy as np
 from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
-from tripoint.errors import ConvergenceError, InputError
+from tripoint.errors import InputError
 from tripoint.materials import Materials
 from tripoint.sample import check_phases, check_spacing
 from tripoint.sides import FACE_SLICES
 from tripoint.tables import namespace, sums
+from tripoint.transport.convergence import not_converged
 from tripoint.transport.planes import places_on_face
 
 AXES = ("z", "y", "x")
@@ -156,6 +157,7 @@ def tortuosities(
     *,
     axes: Sequence[str] = AXES,
     tolerance: float = 1e-6,
+    limit: int = 500,
 ) -> dict[str, dict[str, Tortuosity]]:
     """Return the tortuosity factors of every phase that conducts and of every carrier with several phases.
 
@@ -168,6 +170,8 @@ def tortuosities(
         Voxel size, µm.
     axes : sequence of str
     tolerance : float
+    limit : int
+        As for :func:`tortuosity`.
 
     Returns
     -------
@@ -183,7 +187,10 @@ def tortuosities(
         if len(members) > 1 and all(carrier in phase.conductivity for phase in members):
             networks[carrier] = {phase.label: phase.conductivity[carrier] for phase in members}
     return {
-        name: {axis: tortuosity(phases, conductors, axis, spacing, tolerance=tolerance) for axis in axes}
+        name: {
+            axis: tortuosity(phases, conductors, axis, spacing, tolerance=tolerance, limit=limit)
+            for axis in axes
+        }
         for name, conductors in networks.items()
     }
 
@@ -275,11 +282,7 @@ def _solve_between(
         faces, phases.shape, ends, conductances, source, tolerance=tolerance, limit=limit, balance=balanced
     )
     if not found.balanced:
-        message = (
-            f"the residual is {found.residual:.2g} of the start after {found.iterations} iterations, "
-            f"expected {tolerance:.2g}; raise the limit or the tolerance, or check the conductivities' ratio"
-        )
-        raise ConvergenceError(message)
+        raise not_converged(found.residual, found.iterations, tolerance)
     mean = 0.5 * (currents[0] + currents[1])
     return found, mean, abs(currents[0] - currents[1]) / mean
 

@@ -15,15 +15,10 @@ from numba.extending import register_jitable
 
 from tripoint._cpu.compiled import compiled
 from tripoint._cpu.transport.stencil import apply, parts
+from tripoint.sides import geometry
 
 NO_REGIONS = np.zeros(0, np.int32)
 PLANES = 8
-
-
-def geometry(spacing):
-    """Return (area, length) of the faces along each axis, (3, 2) float64, µm² and µm."""
-    volume = math.prod(spacing)
-    return np.array([(volume / h, h) for h in spacing])
 
 
 @register_jitable(
@@ -186,7 +181,6 @@ def _butler_volmer(conductance, rest, drop, thermal):
     if thermal == 0:
         return conductance * drop, np.float64(conductance)
     g = 1 / max(1 / np.float64(conductance) - rest, 1e-12 / conductance)
-    eta = drop
     bound = 2 * thermal * np.arcsinh(abs(drop) / (2 * thermal * g * rest)) if rest > 0 else abs(drop)
     eta = math.copysign(min(abs(drop), bound), drop)
     slope = g

@@ -44,6 +44,7 @@ def solve(faces, shape, ends, values, source, *, tolerance, limit, balance=None)
     q, z = np.zeros_like(source), np.zeros(source.size, np.float32)
     product = precondition(r, z)
     p = z.astype(np.float64)
+    residual = 1.0
     for iteration in range(1, limit + 1):
         stiffness = parts(apply, *reach, faces, shape[1] * shape[2], shape[2], p, q)
         q[ends] += values * p[ends]

@@ -6,8 +6,6 @@ plane.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import cupy as cp
@@ -15,14 +13,9 @@ import numpy as np
 
 from tripoint._cuda import tables
 from tripoint._cuda.transport.launch import launch, launch_sums
+from tripoint.sides import geometry
 
 RUN = 32  # voxels whose reactions a thread counts
-
-
-def geometry(spacing: Sequence[float]) -> np.ndarray:
-    """Return (area, length) of the faces along each axis, (3, 2) float64, µm² and µm."""
-    volume = math.prod(spacing)
-    return np.array([(volume / h, h) for h in spacing])
 
 
 def conduction_faces(
