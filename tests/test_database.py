@@ -802,6 +802,7 @@ def test_a_stopped_sweep_goes_on(tripoint, tmp_path, stop):
     sweep = subprocess.Popen(
         [sys.executable, "-m", "tripoint.cli", *words],
         cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # which a killed sweep leaves its folder in
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
