@@ -1,0 +1,206 @@
+"""The network that solves Kirchhoff's equations: learned conductances, exact currents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch_geometric.data import Data
+
+from tripoint.graph import Graph
+from tripoint.learn.circuit import KINDS, LINK_FEATURES, REACTION, reaction_circuit
+from tripoint.learn.features import FLOOR, region_features
+from tripoint.learn.solution import CircuitSolution
+from tripoint.learn.views import Names, label_rows
+
+SPAN = 6.0
+"""The multilayer perceptron moves a conductance by a factor of exp(± this) at most."""
+
+
+class Potentials(torch.autograd.Function):
+    r"""Potentials of a circuit as a function of its conductances.
+
+    .. math:: A(g) \varphi = b(g), \qquad A \lambda = \frac{\partial L}{\partial \varphi}, \qquad
+              \frac{\partial L}{\partial g_k} = -(\lambda_i - \lambda_j)(\varphi_i - \varphi_j)
+
+    for a link k between the nodes i and j, with λ = 0 where the potential is held: one further solution with
+    the same factors, whatever the number of links. The factorisation is SciPy's, on the host, in float64.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        conductance: torch.Tensor,
+        link_index: torch.Tensor,
+        fixed: torch.Tensor,
+        free: torch.Tensor,
+    ) -> torch.Tensor:
+        """Solve.
+
+        Parameters
+        ----------
+        conductance : (links,)
+        link_index : (2, links) int64
+        fixed : (nodes,)
+            Potential of the nodes that are not free.
+        free : (nodes,) bool
+        """
+        ends = link_index.cpu().numpy()
+        values = conductance.detach().cpu().numpy().astype(np.float64)
+        solution = CircuitSolution.of(
+            values, ends[0], ends[1], fixed.detach().cpu().numpy(), free.cpu().numpy()
+        )
+        potential = torch.from_numpy(solution.potential).to(conductance)
+        ctx.solution = solution
+        ctx.save_for_backward(link_index, potential)
+        return potential
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Solve for the adjoint potentials."""
+        link_index, potential = ctx.saved_tensors
+        gradient = gradients[0]
+        adjoint = torch.from_numpy(ctx.solution.adjoint(gradient.cpu().numpy())).to(gradient)
+        source, target = link_index
+        drop = potential[source] - potential[target]
+        return -(adjoint[source] - adjoint[target]) * drop, None, None, None
+
+
+@dataclass(frozen=True)
+class CircuitView:
+    """The circuit of a sample, as ``torch_geometric.data.Data``.
+
+    ``link_index`` (2, links), ``link_attr`` (links, features), ``kind``, ``log_geometric`` (of µm) and
+    ``log_known`` (of µS) per link; ``fixed`` and ``free`` per node; ``particle_index``, ``x`` and the targets
+    of `views.label_rows` per region of active material. All as `circuit.ReactionCircuit` describes them.
+
+    Parameters
+    ----------
+    features : {"size", "own", "surroundings"}
+        Of the particles.
+    """
+
+    features: str = "own"
+
+    def build(self, graph: Graph) -> tuple[Data, Names]:
+        """Return the circuit of a sample."""
+        graph = graph.to("cpu")
+        circuit = reaction_circuit(graph)
+        found = region_features(graph, self.features)
+        with np.errstate(divide="ignore"):  # kinetics along junctions let some contacts not react
+            known = np.log(circuit.known)
+        data = Data(
+            link_index=torch.from_numpy(np.stack([circuit.source, circuit.target])),
+            link_attr=torch.from_numpy(circuit.features.astype(np.float32)),
+            kind=torch.from_numpy(circuit.kind),
+            log_geometric=torch.from_numpy(np.log(circuit.geometric)),
+            log_known=torch.from_numpy(known),
+            fixed=torch.from_numpy(circuit.fixed_potential),
+            free=torch.from_numpy(circuit.free),
+            particle_index=torch.from_numpy(circuit.particles),
+            x=torch.from_numpy(found.values[circuit.particles].astype(np.float32)),
+            num_nodes=circuit.count,
+            **label_rows(graph, circuit.particles),
+        )
+        return data, {"links": LINK_FEATURES, "particles": found.names}
+
+    def tables(self, data: Data) -> Iterator[tuple[str, Any, str]]:
+        """Go through the links and the particles."""
+        yield "links", data, "link_attr"
+        yield "particles", data, "x"
+
+
+class Kirchhoff(nn.Module):
+    r"""Predict activity by currents through a circuit whose conductances are learned.
+
+    .. math:: \ln g_k = \ln g_k^{\mathrm{geometric}} + c_{\mathrm{kind}(k)} + s \tanh(f(x_k) / s), \qquad
+              a_p = \frac{I_p e^{h(x_p)} / V_p}{\sum_q I_q e^{h(x_q)} / \sum_q V_q}
+
+    f and h are multilayer perceptrons, c starts at 0: conductivities of 1 S/m everywhere, which is wrong. The
+    currents I into the particles are those of Kirchhoff's equations, so that what enters reacts, and h gives
+    none to a particle without any; after it the activities have the mean 1 by volume again.
+
+    Parameters
+    ----------
+    link_features, particle_features : int
+    hidden : int
+        Width of both perceptrons.
+    head : bool
+        Whether there is an h.
+    """
+
+    view = CircuitView
+
+    def __init__(
+        self, link_features: int, particle_features: int, *, hidden: int = 48, head: bool = True
+    ) -> None:
+        super().__init__()
+        self.constants = nn.Parameter(torch.zeros(len(KINDS)))
+        self.conductance = _perceptron(link_features + len(KINDS), hidden)
+        self.head = _perceptron(particle_features, hidden) if head else None
+
+    @classmethod
+    def for_names(cls, names: Names, **settings: Any) -> Kirchhoff:
+        """Return a network for these columns of the data."""
+        return cls(len(names["links"]), len(names["particles"]), **settings)
+
+    def log_conductance(self, data: Data) -> torch.Tensor:
+        """Return the logarithm of every link's conductance, up to a common summand: (links,) float64."""
+        kinds = nn.functional.one_hot(data.kind, len(KINDS)).to(data.link_attr)
+        moved = self.conductance(torch.cat([data.link_attr, kinds], dim=1)).squeeze(-1)
+        moved = self.constants[data.kind] + SPAN * torch.tanh(moved / SPAN)
+        return data.log_geometric + moved.double()
+
+    def forward(self, data: Data) -> torch.Tensor:
+        """Return the log-activity of every particle of a batch, as `features.log_activity`: (particles,)."""
+        current = reaction_currents(self.log_conductance(data), data)
+        if self.head is not None:
+            current = current * torch.exp(self.head(data.x).squeeze(-1).double())
+        return torch.log10(activities(current, data).clamp(min=0) + FLOOR)
+
+
+class KnownCircuit(nn.Module):
+    """The same circuit with the constants of the simulation: nothing is learned."""
+
+    view = CircuitView
+
+    def forward(self, data: Data) -> torch.Tensor:
+        """Return the log-activity of every particle of a batch: (particles,)."""
+        current = reaction_currents(data.log_known, data)
+        return torch.log10(activities(current, data).clamp(min=0) + FLOOR)
+
+
+def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor:
+    """Solve the circuit: the current from ions to electrons in every particle, (particles,) float64."""
+    conductance = torch.exp(log_conductance)
+    potential = Potentials.apply(conductance, data.link_index, data.fixed, data.free)
+    reaction = data.kind == REACTION
+    particle, ion = data.link_index[:, reaction]
+    flow = conductance[reaction] * (potential[ion] - potential[particle])
+    return torch.zeros_like(potential).index_add(0, particle, flow)[data.particle_index]
+
+
+def activities(current: torch.Tensor, data: Data) -> torch.Tensor:
+    """Return current per volume, relative to that of all particles of a sample: (particles,) float64."""
+    volume = data.volume.double()
+    batch = getattr(data, "batch", None)
+    if batch is None:
+        whole = current.sum() / volume.sum()
+    else:
+        sample = batch[data.particle_index]
+        total = torch.zeros(data.num_graphs, 2, dtype=current.dtype, device=current.device)
+        total = total.index_add(0, sample, torch.stack([current, volume], dim=1))
+        whole = (total[:, 0] / total[:, 1])[sample]
+    return current / volume / whole
+
+
+def _perceptron(features: int, hidden: int) -> nn.Sequential:
+    """Return two hidden layers whose output begins at 0."""
+    last = nn.Linear(hidden, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(features, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), last)

@@ -1,0 +1,198 @@
+"""The network that solves Kirchhoff's equations: its gradient, its conservation, what it learns."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
+pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
+pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
+
+from torch_geometric.data import Batch
+
+from learning import graph_of, graphs, mirrored, turned
+from tripoint.learn import kirchhoff
+from tripoint.learn.circuit import reaction_circuit
+from tripoint.learn.data import GraphDataModule
+from tripoint.learn.features import log_activity
+from tripoint.learn.kirchhoff import CircuitView, Kirchhoff, KnownCircuit, Potentials
+from tripoint.learn.splitting import Split
+
+
+def module(count=4, **settings):
+    known = graphs(count)
+    names = tuple(known)
+    return GraphDataModule(known, CircuitView(), Split(names[:-1], (), names[-1:]), batch_size=2, **settings)
+
+
+def test_gradient_is_that_of_finite_differences():
+    random = np.random.default_rng(0)
+    chain = np.arange(9)
+    source = np.append(chain, random.integers(0, 10, 14))
+    target = np.append(chain + 1, random.integers(0, 10, 14))
+    ends = torch.from_numpy(np.stack([source, target])[:, source != target])
+    conductance = torch.from_numpy(10 ** random.uniform(-1, 1, ends.shape[1])).requires_grad_()
+    fixed = torch.zeros(10, dtype=torch.float64)
+    fixed[0] = 1
+    free = torch.ones(10, dtype=torch.bool)
+    free[[0, 9]] = False
+    assert torch.autograd.gradcheck(lambda g: Potentials.apply(g, ends, fixed, free), (conductance,))
+
+
+def test_gradient_through_a_sample_is_that_of_finite_differences():
+    data, _ = CircuitView("size").build(graph_of())
+    labelled = data.labelled
+    start = data.log_known.clone()
+
+    def loss(values):
+        current = kirchhoff.reaction_currents(values, data)
+        return kirchhoff.activities(current, data)[labelled].square().mean()
+
+    values = start.clone().requires_grad_()
+    loss(values).backward()
+    for link in torch.argsort(values.grad.abs(), descending=True)[:3].tolist():
+        step = torch.zeros_like(start)
+        step[link] = 1e-4
+        difference = (loss(start + step) - loss(start - step)).item() / 2e-4
+        assert values.grad[link].item() == pytest.approx(difference, rel=1e-4)
+
+
+def test_known_circuit_is_that_without_torch():
+    parts = [CircuitView("size").build(graph_of(seed))[0] for seed in (0, 1)]
+    found = KnownCircuit()(Batch.from_data_list(parts)).numpy()
+    expected = np.concatenate([reaction_circuit(graph_of(seed)).known_activity() for seed in (0, 1)])
+    np.testing.assert_allclose(found, log_activity(expected), atol=1e-6)
+
+
+def test_currents_are_conserved_whatever_the_conductances():
+    data, _ = CircuitView("size").build(graph_of())
+    random = torch.Generator().manual_seed(0)
+    values = data.log_geometric + torch.randn(len(data.kind), generator=random, dtype=torch.float64)
+    current = kirchhoff.reaction_currents(values, data)
+    potential = Potentials.apply(values.exp(), data.link_index, data.fixed, data.free)
+    source, target = data.link_index
+    flow = values.exp() * (potential[target] - potential[source])
+    entering = flow[target == data.num_nodes - 2].sum()
+    leaving = -flow[target == data.num_nodes - 1].sum()
+    assert entering.item() == pytest.approx(leaving.item(), rel=1e-9)
+    assert entering.item() == pytest.approx(current.sum().item(), rel=1e-9)
+    # and neither potential leaves the terminals'
+    assert 0 <= potential.min() <= potential.max() <= 1
+
+
+def test_network_begins_at_unit_conductivities_and_is_small():
+    data = module()
+    batch = next(iter(data.train_dataloader()))
+    network = Kirchhoff.for_names(data.names)
+    assert sum(parameter.numel() for parameter in network.parameters()) < 10_000
+    torch.testing.assert_close(network.log_conductance(batch), batch.log_geometric)
+    predicted = 10 ** network(batch).detach() - 0.03
+    assert predicted.dtype == torch.float64
+    sample = batch.batch[batch.particle_index]
+    for number in range(batch.num_graphs):
+        mine = sample == number
+        whole = (predicted * batch.volume)[mine].sum() / batch.volume[mine].sum()
+        assert whole.item() >= 1 - 1e-6  # negative ones are shown as 0
+
+
+def test_particles_without_a_circuit_are_predicted_inactive():
+    data = module()
+    torch.manual_seed(0)
+    network = Kirchhoff.for_names(data.names)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    batch = next(iter(data.train_dataloader()))
+    predicted = network(batch)
+    apart = ~batch.free[batch.particle_index]
+    assert apart.any()
+    np.testing.assert_allclose(predicted[apart].detach(), np.log10(0.03))
+
+
+def trained(data, steps=30):
+    torch.manual_seed(0)
+    network = Kirchhoff.for_names(data.names, hidden=16)
+    rates = [{"params": [network.constants], "lr": 0.2}, {"params": network.conductance.parameters()}]
+    optimizer = torch.optim.Adam([*rates, {"params": network.head.parameters()}], lr=4e-3)
+    losses = []
+    while len(losses) < steps:
+        for batch in data.train_dataloader():
+            loss = (network(batch) - batch.y)[batch.labelled].abs().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return network.eval(), losses
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Return a network that was trained on three small samples, and its data."""
+    data = module()
+    network, losses = trained(data)
+    return network, data, losses
+
+
+def held_out_error(network, data):
+    batch = next(iter(data.test_dataloader()))
+    return (network(batch) - batch.y)[batch.labelled].abs().mean().item()
+
+
+def test_it_learns_conductivities_from_wrong_ones(learned):
+    network, data, losses = learned
+    assert np.mean(losses[-4:]) < 0.4 * losses[0]
+    assert held_out_error(network, data) < 0.5 * held_out_error(Kirchhoff.for_names(data.names), data)
+    # carbon is the better conductor of electrons by far
+    constants = network.constants.detach().numpy()
+    assert constants[3] > constants[1] + 1
+
+
+def test_training_is_the_same_for_a_seed():
+    one, two = (trained(module(), steps=4)[1] for _ in range(2))
+    assert one == two
+
+
+@pytest.mark.parametrize("change", [lambda g: mirrored(g, "y"), turned])
+def test_predictions_do_not_change_when_the_volume_is_mirrored_or_turned(learned, change):
+    network, data, _ = learned
+    graph = graph_of()
+    found = []
+    for sample in (graph, change(graph)):
+        other = GraphDataModule({"a": sample}, CircuitView(), Split((), (), ("a",)))
+        other._datasets = {
+            "test": data["test"].__class__({"a": sample}, ("a",), CircuitView(), None, data.scalings)
+        }
+        found.append(network(next(iter(other.test_dataloader()))).detach().numpy())
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
+def test_cutting_the_only_electron_path_lowers_the_prediction(learned):
+    """Of every particle that has one electron contact alone, and reacts."""
+    network, data, _ = learned
+    graph = graph_of()
+    dataset = data["train"]
+    batch = dataset[list(dataset.samples).index("made_0")]
+    before = network(batch).detach()
+    electron = (batch.kind >= 1) & (batch.kind <= 3) | (batch.kind >= 6)
+    touching = torch.zeros(batch.num_nodes, dtype=torch.int64)
+    for end in batch.link_index:
+        touching.index_add_(0, end, electron.long())
+    reacting = batch.activity > 0.3
+    single = torch.nonzero((touching[batch.particle_index] == 1) & batch.labelled & reacting).flatten()
+    assert len(single)
+    for particle in single.tolist():
+        node = batch.particle_index[particle]
+        cut = electron & (batch.link_index == node).any(dim=0)
+        changed = batch.clone()
+        changed.log_geometric = torch.where(cut, batch.log_geometric - 30, batch.log_geometric)
+        after = network(changed).detach()
+        assert after[particle] < before[particle] - 0.3
+    assert len(graph.nodes) + 2 == batch.num_nodes
+
+
+def test_conductances_that_are_not_known_are_no_hindrance():
+    graph = graph_of()
+    materials = {**graph.metadata["materials"], "kinetics": None}
+    data, _ = CircuitView().build(replace(graph, metadata={**graph.metadata, "materials": materials}))
+    assert data.log_known.isnan().all()
+    assert data.log_geometric.isfinite().all()
