@@ -4,8 +4,8 @@
 
 Every case runs in a process of its own, after a small one that compiles: seconds by the clock and of the
 processor, iterations, peak bytes per voxel beyond the input, and the load of the machine. The peers solve the
-pore of a cathode's cube of 64³, which both finish, and of the largest cube of a solid-oxide electrode, each
-by its own definition, with its defaults, and are stopped at ``--limit`` seconds; a ratio is the peer's time by
+pore of a cathode's cube of 64³, which both finish, and of the largest cube of a solid-oxide electrode. Each
+has its own definition and its defaults, and is stopped at ``--limit`` seconds; a ratio is the peer's time by
 the clock over that of the same definition here.
 """
 
