@@ -22,6 +22,8 @@ CONTACT_FEATURES = ("log_area", "log_distance", "log_neck_radius", "log_conducta
 JUNCTION_FEATURES = ("length", "active_length")
 LINK_FEATURES = ("log_conductance",)
 
+LABELS = ("y", "activity", "volume", "inactive", "labelled")
+
 Names = Mapping[str, tuple[str, ...]]
 
 
@@ -153,6 +155,31 @@ def label_rows(graph: Graph, rows: np.ndarray) -> dict[str, Any]:
     columns["volume"] = nodes["volume"].to_numpy(np.float64)
     numbers = {name: _float(values[rows]) for name, values in columns.items()}
     return numbers | {name: torch.from_numpy(values[rows]) for name, values in flags.items()}
+
+
+def labels_of(data: Any) -> dict[str, torch.Tensor]:
+    """Return the targets of all particles of a batch, in the order in which networks predict them.
+
+    Returns
+    -------
+    dict
+        What `label_rows` gave, and ``sample``: int64, which graph of the batch each particle is of.
+    """
+    if not isinstance(data, HeteroData):
+        stores = [data]
+        particle = getattr(data, "particle_index", slice(None))
+        samples = [_batch_of(data)[particle]]
+    else:
+        stores = [data[kind] for kind in data.node_types if "y" in data[kind]]
+        samples = [_batch_of(store) for store in stores]
+    labels = {name: torch.cat([store[name] for store in stores]) for name in LABELS}
+    return labels | {"sample": torch.cat(samples)}
+
+
+def _batch_of(store: Any) -> torch.Tensor:
+    if "batch" in store:
+        return store.batch
+    return torch.zeros(store.num_nodes, dtype=torch.int64, device=store.y.device)
 
 
 def contact_features(graph: Graph) -> pd.DataFrame:

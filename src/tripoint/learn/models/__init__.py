@@ -1,0 +1,1 @@
+"""Networks that pass messages: each predicts the log-activity of every particle in the data of its view."""
