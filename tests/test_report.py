@@ -21,7 +21,7 @@ from scipy import ndimage, spatial
 from tripoint import report
 from tripoint.errors import OutputError
 from tripoint.materials import Materials, Phase
-from tripoint.report import charts, slices, surfaces, wording
+from tripoint.report import charts, distributions, slices, surfaces, wording
 from tripoint.sample import Sample
 
 HOSTILE = "<script>alert('x')</script>&\"</td>"
@@ -720,3 +720,21 @@ def test_phases_that_meet_nowhere():
     apart.summary["junctions"] = [entry | nothing for entry in apart.summary["junctions"]]
     apart.summary["junctions_total"] = {"edges": [0, 0, 0], "length": 0.0, "density": 0.0}
     assert "the three phases meet nowhere" in Page(report.render(apart)).words
+
+
+def test_running_medians_are_of_groups_of_equal_number():
+    """Where points are rare the line still follows them: no bin is left out and bridged."""
+    random = np.random.default_rng(3)
+    depth = np.concatenate([random.uniform(0, 3, 46), random.uniform(3, 25, 20)])
+    middle, (median,) = charts.running(depth, 2 * depth + 1, (0.5,))
+    order = np.sort(depth)
+    np.testing.assert_allclose(middle, [np.median(part) for part in np.array_split(order, 8)])
+    assert (middle > 3).sum() >= 2
+    np.testing.assert_allclose(median, 2 * middle + 1)
+    assert not len(charts.running(depth[:15], depth[:15], (0.5,))[0])
+
+
+def test_few_particles_have_no_running_median(result, page):
+    assert "Too few particles for a running median" in page.words
+    assert "Lines are medians" not in page.words
+    assert 'class="line"' not in "".join(path["chart"] for path in distributions.path_charts(result))

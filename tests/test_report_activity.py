@@ -17,7 +17,7 @@ import tripoint
 from test_report import Page, browse, unpack, view_of
 from tripoint import report, synth
 from tripoint.physics import Measured
-from tripoint.report import activity, charts, correlation, fields, palette, scales, transport
+from tripoint.report import activity, charts, correlation, distributions, fields, palette, scales, transport
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,11 @@ def whole(result):
 def test_sections_stand_between_paths_and_reading(page):
     at = page.headings.index("Paths to the terminals")
     assert page.headings[at + 1 : at + 4] == ["Transport", "Local activity", "How to read this report"]
+
+
+def test_running_medians_are_told_where_they_are(result, page):
+    assert page.words.count("in groups of equally many particles") == 2
+    assert all(path["line"] for path in distributions.path_charts(result))
 
 
 def test_six_key_figures_with_dead_share_and_variation(result, html, page):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tripoint.report.activity_source import source_facts
-from tripoint.report.charts import Axis, axis_for, histogram_beside, scatter
+from tripoint.report.charts import LINE_NEEDS, Axis, axis_for, histogram_beside, scatter
 from tripoint.report.correlation import Correlation, in_words, spearman
 from tripoint.report.distributions import numbers
 from tripoint.report.fields import dead_particles
@@ -147,7 +147,7 @@ def _panel(
         across = Axis(0.0, across.high, across.label)
     groups = [(_INK, quantity[known & ~dead], values[known & ~dead])]
     chart = scatter(groups, across, up, f"{up.label} against {name}", quartiles=True)
-    return {"name": name, "chart": chart, "row": row}
+    return {"name": name, "chart": chart, "row": row, "line": len(groups[0][1]) >= LINE_NEEDS}
 
 
 def _histogram(values: np.ndarray, dead: np.ndarray, nodes: pd.DataFrame, up: Axis) -> Any:

@@ -14,6 +14,8 @@ from tripoint.report.wording import short
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 14, 44
 _FEWEST = 8  # points of which a median is drawn
+LINE_NEEDS = 2 * _FEWEST
+"""Points from which on a running median is drawn: a line has two ends."""
 
 
 @dataclass(frozen=True)
@@ -129,20 +131,20 @@ def scatter(
 ) -> Markup:
     """Draw points of some groups (colour, x, y), at most 2500 of each, and the median along x of each.
 
-    The points left out are every n-th, the median is of all of them. With ``quartiles`` there is a band from
-    the lower to the upper one, both and the median in groups of equal number instead of equal width. Points
-    beyond the axes are drawn at their ends.
+    Every n-th point is drawn, the median is of all of them, in groups of equal number; with fewer than
+    `LINE_NEEDS` there is none. With ``quartiles`` there is a band from the lower to the upper one in the same
+    groups. Points beyond the axes are drawn at their ends.
     """
     frame = _Frame(across, up, 420, 250, title)
     places = [(colour, np.clip(across(x), 0, 1), np.clip(up(y), 0, 1)) for colour, x, y in groups]
     for colour, x, y in places if quartiles else ():
-        middle, (low, high) = _running(x, y, (0.25, 0.75), equal=True)
+        middle, (low, high) = running(x, y, (0.25, 0.75))
         frame.band(middle, low, high, colour)
     for colour, x, y in places:
         step = max(1, math.ceil(len(x) / 2500))
         frame.points(x[::step], y[::step], colour)
     for colour, x, y in places:
-        middle, (median,) = _running(x, y, (0.5,), equal=quartiles)
+        middle, (median,) = running(x, y, (0.5,))
         frame.line(middle, median, colour)
     return frame.svg()
 
@@ -231,20 +233,31 @@ class _Frame:
         return _TOP + self._inner[1] * (1 - position)
 
 
-def _running(
-    x: np.ndarray, y: np.ndarray, shares: tuple[float, ...], bins: int = 12, *, equal: bool = False
+def running(
+    x: np.ndarray, y: np.ndarray, shares: Sequence[float], groups: int = 12
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the medians of x and quantiles of y in bins of x, of at least eight points each.
+    """Return the medians of x and the quantiles of y in groups along x that hold equally many points.
 
-    Bins are equally wide and those with fewer points are left out, or they hold equally many points.
+    Groups of equal width would be empty where points are rare, and a line would bridge what it does not know.
+
+    Parameters
+    ----------
+    x, y : (n,) float
+    shares : sequence of float
+        Which quantiles of y, from 0 to 1.
+    groups : int
+        At most; each has eight points or more. With fewer than `LINE_NEEDS` points there are none.
+
+    Returns
+    -------
+    (m,) float
+        Medians of x, rising.
+    list of (m,) float
+        Per share the quantiles of y.
     """
-    if equal:
-        order = np.argsort(x, kind="stable")
-        chosen = np.array_split(order, max(1, min(bins, len(x) // _FEWEST)))
-    else:
-        places = np.clip((x * bins).astype(int), 0, bins - 1)
-        chosen = [np.flatnonzero(places == place) for place in range(bins)]
-    chosen = [points for points in chosen if len(points) >= _FEWEST]
+    if len(x) < LINE_NEEDS:
+        return np.zeros(0), [np.zeros(0) for _ in shares]
+    chosen = np.array_split(np.argsort(x, kind="stable"), min(groups, len(x) // _FEWEST))
     middle = np.array([np.median(x[points]) for points in chosen])
     return middle, [np.array([np.quantile(y[points], q) for points in chosen]) for q in shares]
 

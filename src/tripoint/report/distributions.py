@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tripoint.materials import CARRIERS
-from tripoint.report.charts import axis_for, histogram, scatter
+from tripoint.report.charts import LINE_NEEDS, axis_for, histogram, scatter
 from tripoint.report.scene import particulate_nodes, without_fragments
 from tripoint.report.wording import count, number
 
@@ -47,7 +47,10 @@ def size_charts(result: Any) -> list[dict[str, Any]]:
 
 
 def path_charts(result: Any) -> list[dict[str, Any]]:
-    """Return, per carrier, path tortuosity and bottleneck radius against depth of all that have a path."""
+    """Return, per carrier, path tortuosity and bottleneck radius against depth of all that have a path.
+
+    ``line`` says whether a chart has a running median.
+    """
     nodes = without_fragments(particulate_nodes(result))
     inks = {phase.name: ink for phase, ink in zip(_particulate(result), _INKS * 50, strict=False)}
     charts = []
@@ -78,6 +81,7 @@ def _path_chart(
         "legend": [
             {"name": name, "colour": ink, "count": count(len(x))} for name, (ink, x, _) in groups.items()
         ],
+        "line": any(len(x) >= LINE_NEEDS for _, x, _ in points),
     }
 
 

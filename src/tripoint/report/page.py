@@ -19,6 +19,7 @@ from markupsafe import Markup
 from tripoint._version import __version__
 from tripoint.errors import OutputError
 from tripoint.report import activity, distributions, sections, tables, transport
+from tripoint.report.charts import LINE_NEEDS
 from tripoint.report.fields import Field, fields
 from tripoint.report.network import critical_markers
 from tripoint.report.palette import CARRIER, JUNCTION, MISSING
@@ -126,6 +127,7 @@ def _context(result: Any) -> dict[str, Any]:
         "particles": tables.particle_rows(result),
         "sizes": distributions.size_charts(result),
         "paths": distributions.path_charts(result),
+        "line_needs": LINE_NEEDS,
         "transport": transport.section(result),
         "activity": activity.section(result),
         "graph": {key: count(value) for key, value in summary.get("graph", {}).items()},
