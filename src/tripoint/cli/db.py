@@ -1,4 +1,4 @@
-"""tripoint db <action>: what the command line does with a graph database."""
+"""tripoint db <action>: ask and keep a database of graphs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tripoint import overrides
+from tripoint.cli.messages import say
+from tripoint.cli.progress import shown
+from tripoint.cli.settings import check_number, check_switch, check_text
 from tripoint.database import GraphDatabase, answers
 from tripoint.errors import InputError
 from tripoint.record import Progress
 from tripoint.result import load
 
-Say = Callable[[str], None]
 
-
-def run(settings: dict[str, Any], say: Say, progress: Progress) -> None:
+def run(settings: dict[str, Any]) -> None:
     """Do what the settings of ``conf/db.yaml`` say.
 
     Raises
@@ -29,11 +29,12 @@ def run(settings: dict[str, Any], say: Say, progress: Progress) -> None:
         found = "no action is given" if given is None else f"there is no action '{given}'"
         message = f"{found}; the actions are {', '.join(ACTIONS)}, for example tripoint db list"
         raise InputError(message)
-    database = GraphDatabase(overrides.check_text(settings, "database"), memory=settings["memory"])
-    action(database, settings, say, progress)
+    database = GraphDatabase(check_text(settings, "database"), memory=settings["memory"])
+    with shown() as progress:
+        action(database, settings, progress)
 
 
-def query(database: GraphDatabase, settings: dict[str, Any], say: Say, _: Progress) -> None:
+def query(database: GraphDatabase, settings: dict[str, Any], _: Progress) -> None:
     """Answer a query, on standard output or into a file."""
     (text,) = _arguments(settings, 'a query, such as "select count(*) from nodes"', 1)
     output = settings["output"]
@@ -49,10 +50,10 @@ def query(database: GraphDatabase, settings: dict[str, Any], say: Say, _: Progre
     say(str(output))
 
 
-def add(database: GraphDatabase, settings: dict[str, Any], say: Say, progress: Progress) -> None:
+def add(database: GraphDatabase, settings: dict[str, Any], progress: Progress) -> None:
     """Add saved results."""
     folders = _arguments(settings, "the folder of a result")
-    overwrite, name = overrides.check_switch(settings, "overwrite"), settings["name"]
+    overwrite, name = check_switch(settings, "overwrite"), settings["name"]
     if name is not None and len(folders) > 1:
         message = f"name={name} stands for {len(folders)} results; add them one by one, or leave it out"
         raise InputError(message)
@@ -65,7 +66,7 @@ def add(database: GraphDatabase, settings: dict[str, Any], say: Say, progress: P
     progress("added", len(folders), len(folders))
 
 
-def names(database: GraphDatabase, settings: dict[str, Any], say: Say, _: Progress) -> None:
+def names(database: GraphDatabase, settings: dict[str, Any], _: Progress) -> None:
     """List the samples."""
     _none(settings)
     columns = "sample, nodes, contacts, junctions, tripoint, added"
@@ -75,22 +76,22 @@ def names(database: GraphDatabase, settings: dict[str, Any], say: Say, _: Progre
     )
 
 
-def remove(database: GraphDatabase, settings: dict[str, Any], say: Say, _: Progress) -> None:
+def remove(database: GraphDatabase, settings: dict[str, Any], _: Progress) -> None:
     """Take samples out."""
     for sample in _arguments(settings, "the name of a sample"):
         database.remove(sample)
         say(f"{sample}: removed")
 
 
-def compact(database: GraphDatabase, settings: dict[str, Any], say: Say, _: Progress) -> None:
+def compact(database: GraphDatabase, settings: dict[str, Any], _: Progress) -> None:
     """Put small files together."""
     _none(settings)
-    done = database.compact(overrides.check_number(settings["grace"], "grace"))
+    done = database.compact(check_number(settings["grace"], "grace"))
     packs = "1 pack" if done.packs == 1 else f"{done.packs} packs"
     say(f"{done.packed} samples put into {packs}, {done.removed} files cleared away")
 
 
-def verify(database: GraphDatabase, settings: dict[str, Any], say: Say, _: Progress) -> None:
+def verify(database: GraphDatabase, settings: dict[str, Any], _: Progress) -> None:
     """Name what is damaged, and fail where something is."""
     _none(settings)
     findings = database.verify()
@@ -103,7 +104,7 @@ def verify(database: GraphDatabase, settings: dict[str, Any], say: Say, _: Progr
     say(f"{len(database)} samples are whole")
 
 
-ACTIONS: dict[str, Callable[[GraphDatabase, dict[str, Any], Say, Progress], None]] = {
+ACTIONS: dict[str, Callable[[GraphDatabase, dict[str, Any], Progress], None]] = {
     "query": query,
     "list": names,
     "add": add,

@@ -1,0 +1,85 @@
+"""tripoint analyze: a labelled volume becomes a particle graph with its physics and a report."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from tripoint import io, measured, pipeline
+from tripoint.cli.analysis import analysis_of
+from tripoint.cli.messages import say
+from tripoint.cli.output import added, is_done, output_beside, target_of
+from tripoint.cli.progress import shown
+from tripoint.cli.settings import check_section, check_text, stem
+from tripoint.errors import MaterialsError
+from tripoint.materials import Materials, shipped
+
+log = logging.getLogger("tripoint")
+
+
+def run(settings: dict[str, Any]) -> None:
+    """Read, analyse, save, as the settings of ``conf/analyze.yaml`` say."""
+    source = check_text(settings, "input")
+    materials = _materials(settings["materials"])
+    how = analysis_of(settings, materials)
+    activity = _activity(settings)
+    target = target_of(
+        settings,
+        str(settings["name"] or stem(source)),
+        inputs=(source, activity, settings["map"]["affine"]),
+        paths=("input",),
+    )
+    if is_done(target, settings["output"]):
+        return
+    output, overwrite = output_beside(settings, target)
+    with shown() as progress:
+        sample = io.read(
+            source,
+            spacing=settings["spacing"],
+            units=settings["units"],
+            materials=materials,
+            roi=settings["roi"],
+            shape=settings["shape"],
+            dtype=settings["dtype"],
+            byte_order=settings["byte_order"],
+            channel=settings["channel"],
+            name=settings["name"],
+            device=settings["device"],
+            progress=progress,
+        )
+        if activity not in (None, "simulate"):
+            activity = measured.read(activity, sample, settings["map"], roi=settings["roi"], volume=source)
+        result = pipeline.analyze(
+            sample,
+            activity=activity,
+            # Reading has chosen, and said so.
+            **{**how, "device": "cpu" if sample.device == "cpu" else settings["device"]},
+            progress=progress,
+        )
+        if target is not None:
+            target.add(result)
+        if output is not None:
+            result.save(output, overwrite=overwrite, progress=progress)
+    for warning in result.summary["warnings"]:
+        log.warning("warning: %s", warning)
+    ran = result.summary["run"]
+    where = ran["device_name"] or ran["device"]
+    log.info("analysed in %.1f s on the device '%s'", sum(ran["seconds"].values()), where)
+    say(added(target) if output is None else str(output / "report.html"))
+
+
+def _materials(mapping: dict[str, Any]) -> Materials:
+    if not mapping.get("phases"):
+        message = (
+            f"the materials are missing; give materials=NAME with one of {', '.join(shipped())}, "
+            "the path of a .yaml file, or an inline definition"
+        )
+        raise MaterialsError(message)
+    return Materials.from_mapping(mapping)
+
+
+def _activity(settings: dict[str, Any]) -> Any:
+    """Return ``"simulate"``, what leads to a map, or None."""
+    check_section(settings, "map")
+    given = str(settings["activity"] or "").strip()
+    return None if given.lower() in ("", "off", "none", "false", "null") else given

@@ -1,0 +1,71 @@
+"""What the user reads: answers on standard output, progress and one sentence per error on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+
+from tripoint.errors import TripointError
+
+log = logging.getLogger("tripoint")
+
+
+def explained(error: Exception) -> str:
+    """Say in one sentence what went wrong."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, TripointError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error}); crop with roi=, or run on a machine with more"
+    text = (str(error).splitlines() or [""])[0].rstrip(".")
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _explained_setting(text, getattr(error, "full_key", None))
+    return (
+        f"something went wrong that was not foreseen ({type(error).__name__}: {text}); see where with --debug"
+    )
+
+
+def _explained_setting(text: str, key: str | None) -> str:
+    if "Missing mandatory value" in text:
+        return f"the setting '{key}' is missing; give it as {key}=…"
+    if text.startswith("Could not override '"):
+        return f"there is no setting {text.split()[3]}; see --help for those there are"
+    if text.startswith("Ambiguous value"):
+        return f"{text.partition(' for argument ')[2]} holds several values; run them in turn with -m"
+    return f"the settings do not fit: {text}; see --help"
+
+
+def report(sentence: str, error: Exception, debug: bool) -> None:
+    """Say what went wrong, and where it did if that is asked for."""
+    if debug:
+        traceback.print_exception(error)
+    complain(sentence)
+
+
+def complain(message: str) -> None:
+    """Say on standard error what is wrong."""
+    sys.stderr.write(f"tripoint: {message}\n")
+
+
+def say(text: str) -> None:
+    """Write a line of the answer to standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def log_to_stderr() -> None:
+    """Send what tripoint says of its progress to standard error, and to nobody else."""
+    log.handlers = [_ToStderr()]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+class _ToStderr(logging.Handler):
+    """Write lines to what standard error is at that moment: a progress bar takes its place to stay below."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        sys.stderr.write(self.format(record) + "\n")

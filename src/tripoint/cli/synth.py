@@ -1,0 +1,56 @@
+"""tripoint synth: a synthetic composite with known particles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from tripoint import io, pipeline
+from tripoint.cli.analysis import analysis_of
+from tripoint.cli.messages import say
+from tripoint.cli.output import added, is_done, output_beside, target_of
+from tripoint.cli.progress import shown
+from tripoint.cli.settings import check_section, check_switch
+from tripoint.errors import InputError
+from tripoint.materials import Materials
+from tripoint.synth import Composite, make, vary
+
+
+def run(settings: dict[str, Any]) -> None:
+    """Make a synthetic composite, save it or add it to a database, as ``conf/synth.yaml`` says."""
+    composite = Composite.from_mapping(check_section(settings, "synth"))
+    composite = vary(composite, check_section(settings, "vary"), settings["seed"])
+    imaging = check_switch(settings, "imaging")
+    materials = Materials.load(composite.materials)
+    how, activity = analysis_of(settings, materials), _activity(settings)
+    name = str(settings["name"] or f"{materials.name}_{settings['seed']}")
+    target = target_of({**settings, "synth": composite.to_mapping(), "vary": None}, name)
+    if is_done(target, settings["output"]):
+        return
+    output, overwrite = output_beside(settings, target)
+    with shown() as progress:
+        sample = make(
+            composite,
+            settings["shape"],
+            settings["spacing"],
+            seed=settings["seed"],
+            imaging=imaging,
+            progress=progress,
+        )
+        sample = replace(sample, name=name)
+        if target is not None:
+            target.add(pipeline.analyze(sample, activity=activity, **how, progress=progress))
+        if output is not None:
+            io.write(sample, output, overwrite=overwrite)
+    say(added(target) if output is None else str(output))
+
+
+def _activity(settings: dict[str, Any]) -> Literal["simulate"] | None:
+    """Return the activity of a made sample: ``simulate`` or None."""
+    given = str(settings["activity"] or "").strip()
+    if given in ("", "off", "none", "false"):
+        return None
+    if given != "simulate":
+        message = f"activity is {given!r}; of a made sample it can only be simulate"
+        raise InputError(message)
+    return "simulate"
