@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from tripoint import io, pipeline
+from tripoint import io, pipeline, synth
 from tripoint.cli.analysis import analysis_of
 from tripoint.cli.messages import say
 from tripoint.cli.output import added, is_done, output_beside, target_of
@@ -13,13 +13,12 @@ from tripoint.cli.progress import shown
 from tripoint.cli.settings import check_section, check_switch
 from tripoint.errors import InputError
 from tripoint.materials import Materials
-from tripoint.synth import Composite, make, vary
 
 
 def run(settings: dict[str, Any]) -> None:
     """Make a synthetic composite, save it or add it to a database, as ``conf/synth.yaml`` says."""
-    composite = Composite.from_mapping(check_section(settings, "synth"))
-    composite = vary(composite, check_section(settings, "vary"), settings["seed"])
+    composite = synth.Composite.from_mapping(check_section(settings, "synth"))
+    composite = synth.vary(composite, check_section(settings, "vary"), settings["seed"])
     imaging = check_switch(settings, "imaging")
     materials = Materials.load(composite.materials)
     how, activity = analysis_of(settings, materials), _activity(settings)
@@ -29,7 +28,7 @@ def run(settings: dict[str, Any]) -> None:
         return
     output, overwrite = output_beside(settings, target)
     with shown() as progress:
-        sample = make(
+        sample = synth.make(
             composite,
             settings["shape"],
             settings["spacing"],
