@@ -57,7 +57,8 @@ def test_without_being_asked(sample):
 
 def test_tortuosity_in_the_summary(result, sample):
     found = result.summary["transport"]["tortuosity"]
-    assert set(found) == {"active", "electrolyte", "carbon", "electron"}
+    assert set(found) == {"active", "electrolyte", "carbon", "electron", "ion"}
+    assert found["ion"] == found["electrolyte"]
     alone = transport.tortuosity(sample.phases, sample.materials["electrolyte"].label, "y", SPACING)
     assert found["electrolyte"]["y"] == pytest.approx(alone.factor, rel=1e-5)
     materials = result.sample.materials
@@ -121,6 +122,10 @@ def test_saved_and_loaded(result, folder):
     units = {f.name: f.metadata[b"unit"].decode() for f in pq.read_schema(folder / "nodes.parquet")}
     assert units["reaction_current"] == "µA"
     assert units["activity"] == "1"
+    assert units["path_resistance_ion"] == "MΩ"
+    units = {f.name: f.metadata[b"unit"].decode() for f in pq.read_schema(folder / "contacts.parquet")}
+    assert (units["network_conductance_ion"], units["current_electron"]) == ("µS", "µA")
+    assert (units["current_share_ion"], units["resistance"]) == ("1", "1/µm")
     assert again.sample.materials["carbon"].conductivity == {"electron": 30.0}
 
 
@@ -132,6 +137,9 @@ def test_critical_contacts_are_points(result, folder):
     first = points[points["carrier"] == "ion"].iloc[0]
     assert [first["axis-0"], first["axis-1"], first["axis-2"]] == pytest.approx(worst["centroid"])
     assert not points.duplicated(["carrier", "source", "target"]).any()
+    numbers = points[points["carrier"] == "ion"]["number"].tolist()
+    assert numbers[:10] == list(range(1, 11))
+    assert not any(numbers[10:])
     contacts = result.graph.contacts.set_index(["source", "target"])
     row = contacts.loc[(worst["source"], worst["target"])]
     assert (
@@ -239,7 +247,9 @@ class TestMap:
         (["activity=simulate", "simulation.limit=1"], "residual"),
         (["transport=on", "simulation.limit=1"], "residual"),
         (["activity=simulate", "simulation.axes=[w]"], "some of z, y, x"),
+        (["activity=simulate", "simulation.butler_volmer=maybe"], "butler_volmer is 'maybe'"),
         (["activity=nowhere.tif"], "there is no file"),
+        (["activity=simulate", "map.affine=affine.txt"], "map.affine is given without a map"),
         (["activity=simulate", "materials.terminals.electron=null"], "electron has no terminal"),
     ],
 )  # fmt: skip
@@ -276,7 +286,7 @@ def test_refused_in_python(sample):
         tripoint.analyze(sample, activity=Measured(np.ones((3, 3, 3), np.float32)))
     with pytest.raises(ConvergenceError, match="residual"):
         tripoint.analyze(sample, activity="simulate", simulation=Simulation(limit=2), **SIDE)
-    for wrong in ({"voltage": -1.0}, {"tolerance": math.inf}, {"limit": 1.5}, {"axes": ()}):
+    for wrong in ({"voltage": -1.0}, {"tolerance": math.inf}, {"limit": 1.5}, {"axes": ("q",)}):
         with pytest.raises(InputError):
             Simulation(**wrong)
 
@@ -334,11 +344,39 @@ def test_warned(sample):
     assert any("the map covers only" in text for text in found["warnings"])
 
 
+def test_a_network_unlike_its_voxels_is_told(result):
+    entry = result.summary["transport"]
+    for carrier, network in entry["network"].items():
+        voxels = entry["tortuosity"][carrier][network["faces"][0][0]]
+        told = [text for text in result.summary["warnings"] if f"as tortuous for {carrier}" in text]
+        if network["spans"] and voxels:
+            assert bool(told) == (not 1 / 1.3 < network["tortuosity_factor"] / voxels < 1.3)
+
+
+def test_without_tortuosity_factors(sample):
+    found = tripoint.analyze(sample, transport=True, simulation=Simulation(axes=()), **SIDE).summary[
+        "transport"
+    ]
+    assert found["tortuosity"] == {}
+    assert found["network"]["ion"]["spans"]
+
+
+def test_where_it_comes_from_is_kept(run, tmp_path, values):
+    tifffile.imwrite(tmp_path / "soc.tif", values)
+    code, said = run("activity=soc.tif", "roi=[[0,40],null,null]")
+    assert code == 0, said
+    configuration = tripoint.load(tmp_path / "out").summary["run"]["configuration"]
+    assert configuration["input"] == {"path": "cathode.zarr", "roi": [[0, 40], [0, 44], [0, 40]]}
+    assert configuration["map"] == {"path": "soc.tif"}
+
+
 def test_kinetics_of_materials():
     materials = Materials.load("solid_state_cathode")
     assert materials.kinetics == "mixed"
     assert Kinetics.of(materials, {"exchange": 1.0}).exchange == 1.0
     assert Kinetics.of(materials, {"exchange": 1.0}).additive == 30.0
+    assert Kinetics.of(materials, {"exchange": 1.0}).name == "mixed, changed"
+    assert Kinetics.load(Kinetics.load("mixed").to_mapping()).name == "mixed"
     applied = Kinetics.of(materials).applied(materials)
     assert applied["electrolyte"].conductivity == {"ion": 0.1}
     assert Materials.from_mapping(applied.to_mapping()) == applied

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from tripoint.graph import Graph
     from tripoint.io import read
     from tripoint.materials import Materials, Phase
+    from tripoint.physics import Measured, Simulation
     from tripoint.pipeline import analyze
     from tripoint.result import Result, load
     from tripoint.sample import Sample
+    from tripoint.transport import Kinetics
 
 _HOME = {
     "DeviceError": "errors",
@@ -53,12 +55,15 @@ _HOME = {
     "Graph": "graph",
     "GraphDatabase": "database",
     "read": "io",
+    "Kinetics": "transport",
     "Materials": "materials",
+    "Measured": "physics",
     "Phase": "materials",
     "analyze": "pipeline",
     "Result": "result",
     "load": "result",
     "Sample": "sample",
+    "Simulation": "physics",
 }
 _ROOMS = (
     "boundary",
@@ -81,12 +86,15 @@ __all__ = [
     "Graph",
     "GraphDatabase",
     "InputError",
+    "Kinetics",
     "Materials",
     "MaterialsError",
+    "Measured",
     "OutputError",
     "Phase",
     "Result",
     "Sample",
+    "Simulation",
     "TripointError",
     "__version__",
     "analyze",

@@ -77,12 +77,14 @@ class Flow:
         """Return what is kept of it with the result."""
         if not self.steps:
             return {}
-        source = self.activity.name if isinstance(self.activity, Measured) else self.activity
+        measured = self.activity if isinstance(self.activity, Measured) else None
+        source = self.activity if measured is None else measured.name
         settings = asdict(self.simulation) if self.transport or self.simulates else {}
         return {
             "transport": self.transport,
             "activity": source,
             **({"simulation": settings} if settings else {}),
+            **({"map": dict(measured.source)} if measured is not None and measured.source else {}),
         }
 
     def follow(

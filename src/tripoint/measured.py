@@ -53,16 +53,17 @@ def read(
     given = dict(settings or {})
     if source in sample.channels:
         return Measured(sample.channels[source], source)
-    values, stated = stack.read_map(_beside(volume, source) or source, given.get("channel"))
+    file = _beside(volume, source) or source
+    values, stated = stack.read_map(file, given.get("channel"))
+    origin = {"path": file, **{key: value for key, value in given.items() if value is not None}}
     affine = given.get("affine")
     if affine is None:
-        return Measured(
-            spectro.onto_grid(_cropped(values, sample, roi), sample.shape, sample.spacing), source
-        )
+        cropped = spectro.onto_grid(_cropped(values, sample, roi), sample.shape, sample.spacing)
+        return Measured(cropped, source, origin)
     moved = spectra.read_affine(affine) @ _corner(roi, sample.spacing)
     size = _spacing(source, given, stated)
     on_grid = spectro.onto_grid(values, sample.shape, sample.spacing, map_spacing=size, affine=moved)
-    return Measured(on_grid, source)
+    return Measured(on_grid, source, origin)
 
 
 def _beside(volume: str | None, channel: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,14 @@ AXES = ("z", "y", "x")
 CRITICAL = 10
 """Contacts of each carrier that the summary lists."""
 
-REASONS = ("", "no interface", "no electron path", "no gas path", "no ion path")
+REASONS = (
+    "",
+    "no interface",
+    "no triple-phase boundary",
+    "no electron path",
+    "no gas path",
+    "no ion path",
+)
 MAP = "activity_map"
 """Channel that holds a measured map on the sample's grid."""
 
@@ -35,7 +42,7 @@ class Simulation:
     Parameters
     ----------
     axes : sequence of {"z", "y", "x"}
-        Directions of the tortuosity factors; each takes a solution per phase.
+        Directions of the tortuosity factors; each takes a solution per phase. None leaves them out.
     voltage : float
         Between the terminals, V.
     butler_volmer : bool
@@ -60,9 +67,9 @@ class Simulation:
 
     def __post_init__(self) -> None:
         """Check every number."""
-        axes = tuple(self.axes) if isinstance(self.axes, str | list | tuple) else ()
-        if not axes or not set(axes) <= set(AXES):
-            message = f"axes are {self.axes!r}; expected some of z, y, x, for example [z]"
+        axes = tuple(self.axes) if isinstance(self.axes, str | list | tuple) else (None,)
+        if not set(axes) <= set(AXES):
+            message = f"axes are {self.axes!r}; expected some of z, y, x, for example [z], or [] for none"
             raise InputError(message)
         object.__setattr__(self, "axes", tuple(axis for axis in AXES if axis in axes))
         for name in ("voltage", "tolerance", "limit"):
@@ -70,11 +77,11 @@ class Simulation:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 message = f"{name} of the simulation is {value!r}; expected a positive number"
                 raise InputError(message)
-        if not isinstance(self.butler_volmer, bool) or int(self.limit) != self.limit:
-            message = (
-                f"butler_volmer is {self.butler_volmer!r} and limit {self.limit!r}; expected true or "
-                "false, and a whole number"
-            )
+        if not isinstance(self.butler_volmer, bool):
+            message = f"butler_volmer is {self.butler_volmer!r}; expected true or false"
+            raise InputError(message)
+        if int(self.limit) != self.limit:
+            message = f"limit of the simulation is {self.limit!r}; expected a whole number"
             raise InputError(message)
 
 
@@ -87,10 +94,13 @@ class Measured:
     values : (z, y, x) float32
         NaN where nothing was measured.
     name : str
+    source : mapping
+        Where it was read from, plain values such as the path of its affine; kept with the result.
     """
 
     values: Any
     name: str = "map"
+    source: Mapping[str, Any] = field(default_factory=dict)
 
 
 def tortuosities(sample: Sample, simulation: Simulation) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -102,6 +112,8 @@ def tortuosities(sample: Sample, simulation: Simulation) -> dict[str, dict[str, 
         ``tortuosity`` and ``effective_conductivity`` (relative to 1 for a phase alone, S/m for a network):
         by name and axis. None and 0 where a network does not span.
     """
+    if not simulation.axes:
+        return {"tortuosity": {}, "effective_conductivity": {}}
     found = transport.tortuosities(
         sample.phases, sample.materials, sample.spacing, axes=simulation.axes,
         tolerance=10 * simulation.tolerance, limit=int(simulation.limit),

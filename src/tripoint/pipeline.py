@@ -123,6 +123,7 @@ def analyze(  # noqa: PLR0913  # each of them is one word on the command line
         "connectivity": connectivity,
         "subvolumes": subvolumes,
         **flow.configuration(),
+        **({"input": dict(sample.source)} if sample.source else {}),
     }
     stays = device == sample.device or (device == "auto" and sample.device == "cuda")
     place = sample.device if stays else choose_device(device)

@@ -139,10 +139,11 @@ class Result:
         # Viewers show the junctions in the report's colours.
         colours = {"junctions": {value: _rgba(palette.JUNCTION[state]) for value, state in states}}
         network = self.summary.get("transport", {}).get("network")
+        carriers = {c for phase in self.sample.materials.phases for c in phase.conductivity}
         return {
             "volume.zarr": lambda path: ome_zarr.write(path, self.sample, labels, colours=colours),
-            "nodes.parquet": lambda path: tables.write(path, graph.nodes, graph.metadata),
-            "contacts.parquet": lambda path: tables.write(path, graph.contacts),
+            "nodes.parquet": lambda path: tables.write(path, graph.nodes, graph.metadata, carriers),
+            "contacts.parquet": lambda path: tables.write(path, graph.contacts, carriers=carriers),
             "junctions.parquet": lambda path: tables.write(path, graph.junctions),
             "graph.graphml": lambda path: graphml.write(path, graph.nodes, graph.contacts),
             **(

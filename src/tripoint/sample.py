@@ -37,6 +37,8 @@ class Sample:
     channels : mapping of str to (z, y, x) float32
         Further volumes on the same grid: grey values, activity, …; with the phases or on the host.
     name : str
+    source : mapping
+        Where it was read from, plain values: ``path`` and ``roi``; kept with the configuration of a run.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class Sample:
     materials: Materials
     channels: Mapping[str, Any] = field(default_factory=dict)
     name: str = "sample"
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check everything that later rooms rely on."""

@@ -11,7 +11,7 @@ from tripoint.cli.messages import say
 from tripoint.cli.output import added, is_done, output_beside, target_of
 from tripoint.cli.progress import shown
 from tripoint.cli.settings import check_section, check_text, stem
-from tripoint.errors import MaterialsError
+from tripoint.errors import InputError, MaterialsError
 from tripoint.materials import Materials, shipped
 
 log = logging.getLogger("tripoint")
@@ -80,6 +80,12 @@ def _materials(mapping: dict[str, Any]) -> Materials:
 
 def _activity(settings: dict[str, Any]) -> Any:
     """Return ``"simulate"``, what leads to a map, or None."""
-    check_section(settings, "map")
+    unused = [f"map.{key}" for key, value in check_section(settings, "map").items() if value is not None]
     given = str(settings["activity"] or "").strip()
-    return None if given.lower() in ("", "off", "none", "false", "null") else given
+    activity = None if given.lower() in ("", "off", "none", "false", "null") else given
+    if unused and activity in (None, "simulate"):
+        message = (
+            f"{unused[0]} is given without a map; name the map as activity=PATH, or leave {unused[0]} out"
+        )
+        raise InputError(message)
+    return activity

@@ -88,6 +88,7 @@ def read(  # noqa: PLR0913  # each of them is one word on the command line
     place = choose_device(device)
     materials = Materials.load(materials)
     spacing = None if spacing is None else _given_spacing(spacing, units)
+    given = str(path)
     path, inner = split_inside(path)
     opener, what = find_opener(path)
     choice = Choice(inner, channel, shape, dtype, byte_order)
@@ -100,7 +101,8 @@ def read(  # noqa: PLR0913  # each of them is one word on the command line
             if device == "auto" and place == "cuda" and not _fits(box):
                 place = "cpu"
             phases = read_phases(stored, box, materials, path, progress, place)
-        return Sample(phases, voxel, materials, name=name or _stem(path))
+        source = {"path": given, "roi": None if roi is None else [[s.start, s.stop] for s in box]}
+        return Sample(phases, voxel, materials, name=name or _stem(path), source=source)
     except TripointError as error:
         if str(path) in str(error) or path.name in str(error):
             raise

@@ -26,18 +26,19 @@ def write_critical_contacts(path: Path, network: Mapping[str, Any]) -> None:
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("index", "axis-0", "axis-1", "axis-2", "carrier", "phases", *_COLUMNS))
-        for index, (carrier, contact) in enumerate(_contacts(network)):
+        writer.writerow(("index", "axis-0", "axis-1", "axis-2", "carrier", "number", "phases", *_COLUMNS))
+        for index, (carrier, number, contact) in enumerate(_contacts(network)):
+            phases = "|".join(contact["phases"])
             rest = (contact[name] for name in _COLUMNS)
-            writer.writerow((index, *contact["centroid"], carrier, "|".join(contact["phases"]), *rest))
+            writer.writerow((index, *contact["centroid"], carrier, number, phases, *rest))
 
 
-def _contacts(network: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each contact once, also where it is among the worst and among the bridges."""
+def _contacts(network: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    """Yield the critical contacts with their numbers in the report, then other bridges, numbered 0."""
     for carrier, figures in network.items():
-        pairs = set()
-        for contact in [*figures["critical"], *figures["critical_bridges"]]:
-            pair = contact["source"], contact["target"]
-            if pair not in pairs:
-                pairs.add(pair)
-                yield carrier, contact
+        pairs = {(contact["source"], contact["target"]) for contact in figures["critical"]}
+        for number, contact in enumerate(figures["critical"], start=1):
+            yield carrier, number, contact
+        for contact in figures["critical_bridges"]:
+            if (contact["source"], contact["target"]) not in pairs:
+                yield carrier, 0, contact

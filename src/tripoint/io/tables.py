@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,36 @@ _UNITS = (
     (r"area|area_.*|surface_area|cut_area|active_area", "µm²"),
     (r".*_diameter|axis_.*_length|.*_radius|bottleneck_radius_.*", "µm"),
     (r"depth_.*|path_length_.*|length|junction_length|active_length|active_junction_length", "µm"),
-    # With the default conductivity of 1; MΩ where conductivities are given in S/m.
     (r"(path_)?resistance(_.*)?", "1/µm"),
     (r"reaction_current", "µA"),
     (r"(current|dissipation)_share_.*|current_rank_.*", "1"),
-    (r"conductance|network_conductance_.*|current_.*", "µm"),  # µS; µA for 1 V
+    (r"conductance|network_conductance_.*|current_.*", "µm"),
 )
+# Of a carrier whose phases have conductivities in S/m, where others have 1.
+_ELECTRIC = {"1/µm": "MΩ", "µm": "µS"}
 
 
-def unit(column: str) -> str:
-    """Return the unit of a table's column; ``"1"`` for numbers, names and flags."""
-    return next((unit for pattern, unit in _UNITS if re.fullmatch(pattern, column)), "1")
+def unit(column: str, carriers: Iterable[str] = ()) -> str:
+    """Return the unit of a table's column; ``"1"`` for numbers, names and flags.
+
+    ``carriers`` are those whose conductivities are given: their resistances are in MΩ, conductances in µS,
+    and currents in µA for 1 V.
+    """
+    plain_unit = next((unit for pattern, unit in _UNITS if re.fullmatch(pattern, column)), "1")
+    electric = re.fullmatch(r"(path_resistance|resistance|network_conductance|current)_(\w+)", column)
+    if electric is None or electric[2] not in set(carriers):
+        return plain_unit
+    return "µA" if electric[1] == "current" else _ELECTRIC[plain_unit]
 
 
-def write(path: Path, table: Any, metadata: Mapping[str, Any] | None = None) -> None:
+def write(
+    path: Path, table: Any, metadata: Mapping[str, Any] | None = None, carriers: Iterable[str] = ()
+) -> None:
     """Write a table as Parquet: units as field metadata, ``metadata`` as JSON under ``tripoint``."""
     on_host = table.to_pandas() if hasattr(table, "to_pandas") else table  # cuDF has it
     arrow = pa.Table.from_pandas(on_host, preserve_index=False)
     schema = pa.schema(
-        [field.with_metadata({"unit": unit(field.name)}) for field in arrow.schema],
+        [field.with_metadata({"unit": unit(field.name, carriers)}) for field in arrow.schema],
         metadata={**(arrow.schema.metadata or {}), b"tripoint": json.dumps(plain(metadata or {})).encode()},
     )
     pq.write_table(arrow.cast(schema), path, compression="zstd")

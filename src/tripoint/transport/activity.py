@@ -225,7 +225,8 @@ def _result(model: Model, x: Any, thermal: float, report: dict[str, Any]) -> Act
         touching, gas = map(_on_host, model.edge_counts(count))
     mine = np.flatnonzero(owner >= 0)
     mine = mine[mine > 0]
-    reason = _reasons(current[mine], touching[mine], reached[mine], gas[mine])
+    lacks = "no interface" if model.edges is None else "no triple-phase boundary"
+    reason = _reasons(current[mine], touching[mine], reached[mine], gas[mine], lacks)
     volume = voxels[mine] * math.prod(model.spacing)
     entering, leaving = model.currents(x)
     reacted = float(current.sum())
@@ -271,10 +272,12 @@ def _on_host(values: Any) -> np.ndarray:
     return np.asarray(values.get() if is_cupy_array(values) else values)
 
 
-def _reasons(current: np.ndarray, touching: np.ndarray, reached: np.ndarray, gas: np.ndarray) -> np.ndarray:
+def _reasons(
+    current: np.ndarray, touching: np.ndarray, reached: np.ndarray, gas: np.ndarray, lacks: str
+) -> np.ndarray:
     dead = current == 0
     reasons = [
-        (dead & (touching == 0), "no interface"),
+        (dead & (touching == 0), lacks),
         (dead & (reached == 0), "no electron path"),
         (dead & gas, "no gas path"),
         (dead, "no ion path"),

@@ -103,7 +103,12 @@ class Kinetics:
             known = sorted(field.name for field in fields(cls))
             message = f"kinetics have unknown keys {sorted(map(str, unknown))}; known keys are {known}"
             raise InputError(message)
-        return cls(**mapping)
+        kinetics = cls(**mapping)
+        if kinetics.name in regimes():
+            # Numbers that were changed are no longer those of the regime.
+            own = cls(**_read(kinetics.name))
+            return kinetics if kinetics == own else replace(kinetics, name=f"{kinetics.name}, changed")
+        return kinetics
 
     @classmethod
     def of(cls, materials: Materials, changes: Mapping[str, Any] | None = None) -> Kinetics:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
 from tripoint.errors import InputError
-from tripoint.materials import Materials
+from tripoint.materials import Materials, Phase
 from tripoint.sample import check_phases, check_spacing
 from tripoint.sides import FACE_SLICES
 from tripoint.tables import namespace, sums
@@ -159,13 +159,14 @@ def tortuosities(
     tolerance: float = 1e-6,
     limit: int = 500,
 ) -> dict[str, dict[str, Tortuosity]]:
-    """Return the tortuosity factors of every phase that conducts and of every carrier with several phases.
+    """Return the tortuosity factors of every phase that conducts and of every carrier's network.
 
     Parameters
     ----------
     phases : (z, y, x) uint8
     materials : Materials
-        A carrier's network is solved with the conductivities of its phases where all of them are given.
+        A carrier's network of several phases is solved with their conductivities, where all of them are
+        given; that of one phase is the phase, times its conductivity.
     spacing : (z, y, x)
         Voxel size, µm.
     axes : sequence of str
@@ -182,17 +183,27 @@ def tortuosities(
     networks: dict[str, Any] = {
         phase.name: phase.label for phase in materials.phases if phase.conducts and phase.label in present
     }
+    alone: dict[str, Phase] = {}
     for carrier in materials.carriers:
         members = [p for p in materials.phases if carrier in p.conducts and p.label in present]
-        if len(members) > 1 and all(carrier in phase.conductivity for phase in members):
+        if len(members) == 1:
+            alone[carrier] = members[0]
+        elif members and all(carrier in phase.conductivity for phase in members):
             networks[carrier] = {phase.label: phase.conductivity[carrier] for phase in members}
-    return {
+    found = {
         name: {
             axis: tortuosity(phases, conductors, axis, spacing, tolerance=tolerance, limit=limit)
             for axis in axes
         }
         for name, conductors in networks.items()
     }
+    for carrier, phase in alone.items():  # it is solved already, at a conductivity of 1
+        conductivity = phase.conductivity.get(carrier, 1.0)
+        found[carrier] = {
+            axis: replace(one, effective_conductivity=one.effective_conductivity * conductivity)
+            for axis, one in found[phase.name].items()
+        }
+    return found
 
 
 def conductivities(phases: Any, conductors: Any) -> np.ndarray:
