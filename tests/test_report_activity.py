@@ -16,8 +16,18 @@ from scipy import stats
 import tripoint
 from test_report import Page, browse, unpack, view_of
 from tripoint import report, synth
-from tripoint.physics import Measured
-from tripoint.report import activity, charts, correlation, distributions, fields, palette, scales, transport
+from tripoint.physics import REASONS, Measured
+from tripoint.report import (
+    activity,
+    activity_source,
+    charts,
+    correlation,
+    distributions,
+    fields,
+    palette,
+    scales,
+    transport,
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +96,35 @@ def test_critical_contacts_are_listed_and_marked_alike(result, html, page):
         centre = unpack(marks["centre"], "<f4").reshape(-1, 3)
         np.testing.assert_allclose(centre[0][::-1], critical[0]["centroid"], rtol=1e-6)
         assert {row[3] for row in table[1:]} <= {"bridge", "bottleneck"}
+
+
+def test_a_network_unlike_the_voxels_is_doubted_twice(result):
+    """Under the table of networks, and above the critical contacts of that carrier alone."""
+    found = result.summary["transport"]
+    along = {name: {"z": found["network"][name]["tortuosity_factor"]} for name in ("ion", "electron")}
+    along["electron"] = {"z": along["electron"]["z"] / 3.6}
+    doubted = changed(result, transport=found | {"tortuosity": found["tortuosity"] | along})
+    words = Page(report.render(doubted)).words
+    assert "for electrons it is 3.6 times as tortuous as the voxels, so its shares are uncertain" in words
+    assert words.count("these shares are uncertain") == 1
+    before = words[: words.index("these shares are uncertain")]
+    assert "Critical contacts for electrons" in before
+    alike = changed(result, transport=found | {"tortuosity": along | {"electron": {}}})
+    assert "uncertain" not in section_words(report.render(alike), "transport")
+
+
+def test_without_axes_the_section_still_reads(result):
+    found = result.summary["transport"] | {"tortuosity": {}, "effective_conductivity": {}}
+    words = section_words(report.render(changed(result, transport=found)), "transport")
+    assert "were not asked for along any axis" in words
+    assert "τ" not in words
+    assert "Critical contacts for ions" in words
+    bare = changed(result, transport=found | {"network": {}})
+    assert section_words(report.render(bare), "transport").endswith("asked for along any axis.")
+
+
+def section_words(html, name):
+    return Page(re.search(rf'<section id="{name}">.*?</section>', html, re.DOTALL).group()).words.strip()
 
 
 def test_reasons_add_up_to_the_dead(result, page):
@@ -280,7 +319,8 @@ def test_measured_map(result):
     )
     html = report.render(plain)
     words = Page(html).words
-    assert "CV of measured activity" in words
+    assert "CV of soc" in words
+    assert "activity" not in section_words(html, "activity").replace("Local activity", "")
     assert "dead particles" not in words
     assert "Why particles do not react" not in words
     assert "map soc" in words
@@ -288,8 +328,40 @@ def test_measured_map(result):
     assert names[0] == "activity"
     assert "activity_map" in names
     entry = view_of(html)["properties"][0]
-    assert (entry["column"], entry["middle"]) == ("activity", None)
+    assert (entry["column"], entry["label"], entry["middle"]) == ("activity", "soc", None)
     assert "Transport" not in Page(html).headings
+
+
+def test_particles_without_a_value_are_counted(result):
+    nodes = result.graph.nodes.drop(columns="inactive_because")
+    figures = {"source": "map", "map": "m", "cv": 0.1, "fragments": 2, "without_value": 1}
+    row = nodes[nodes["activity"].notna() & ~nodes["fragment"]].index[0]
+    some = changed(result, activity=figures)
+    some.graph = SimpleNamespace(nodes=nodes.assign(activity=nodes["activity"].drop(row)))
+    total = len(whole(result))
+    (text,) = [text for term, text in activity.section(some)["facts"] if term.startswith("particles")]
+    assert text == f"{total}; 1 without a value; fragments apart: 2"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("soc", "soc"),
+        ("maps/soc.tif", "soc"),
+        ("scan.h5:/entry/lithium", "lithium"),
+        ("scan.zarr:soc", "soc"),
+        ("", "measured activity"),
+        (None, "measured activity"),
+    ],
+)
+def test_a_map_is_called_by_its_name(source, name):
+    assert activity_source.activity_name({"activity": {"source": "map", "map": source}}) == name
+    assert activity_source.activity_name({"activity": {"source": "simulation", "map": source}}) == "activity"
+
+
+def test_every_reason_has_a_colour_of_its_own():
+    assert set(palette.REASONS) >= set(REASONS) - {""}
+    assert len(set(palette.REASONS.values()) | {palette.DEAD, palette.MISSING}) == len(palette.REASONS) + 2
 
 
 def ramp(result):
@@ -400,7 +472,7 @@ def test_browser_shows_fields_and_critical_contacts(result, tmp_path):
     ]
     seen = json.loads(re.search(r"id=\"seen\">(.*?)</script>", ran.stdout, re.DOTALL).group(1))
     assert seen["first"].startswith("activity")
-    assert "dead, no electron path" in seen["first"]
+    assert re.search(r"dead \(\d+\): .*no electron path \d+", seen["first"])
     assert "ion terminal, z−" in seen["first"]
     assert [ground for ground, _, _ in seen["shown"]] == [
         "phases", "particles", "activity", "ion_potential", "electron_potential",

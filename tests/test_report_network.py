@@ -9,7 +9,7 @@ from tripoint.io.tables import plain
 from tripoint.materials import Materials, Phase
 from tripoint.percolation import paths
 from tripoint.physics import summarize_network
-from tripoint.report.network import critical_markers, critical_rows, network_rows
+from tripoint.report.network import critical_markers, critical_rows, doubts, network_rows
 from tripoint.transport import network
 
 ELECTRON = Materials((Phase(1, "solid", ("electron",)),), terminals={"electron": "z+"})
@@ -30,7 +30,7 @@ def test_summary_and_rows_of_a_bar():
     assert (entry["faces"], entry["regions"], entry["contacts"], entry["bridges"]) == (["z+", "z-"], 3, 2, 2)
     assert entry["critical"][0]["centroid"] == [10.0, 2.0, 2.0]
     assert json.loads(json.dumps(plain(summary), allow_nan=False)) == plain(summary)
-    (row,) = network_rows(summary)
+    (row,) = network_rows(summary, ELECTRON)
     assert (row["name"], row["conductivity"], row["contacts"]) == ("electron", "1.00", "2")
     first = critical_rows(summary, "electron")[0]
     assert (first["regions"], first["kind"], first["phases"]) == ("2 – 3", "bridge", "solid – solid")
@@ -46,7 +46,25 @@ def test_what_does_not_span_is_said_so():
     entry = summary["transport"]["network"]["electron"]
     assert entry["tortuosity_factor"] is None
     assert not entry["critical"]
-    assert network_rows(summary)[0]["conductivity"] == "does not span"
+    assert network_rows(summary, ELECTRON)[0]["conductivity"] == "does not span"
     assert critical_rows(summary, "electron") == []
-    assert critical_rows({}, "ion") == network_rows({}) == []
+    assert critical_rows({}, "ion") == network_rows({}, ELECTRON) == []
     assert critical_markers(summary)["electron"]
+
+
+@pytest.mark.parametrize(
+    ("voxels", "text", "doubt"),
+    [
+        ({"electron": {"z": 0.25}}, "4.00", {"electron": "4"}),
+        ({"solid": {"z": 2.5}}, "0.400", {"electron": "0.4"}),
+        ({"electron": {"z": 0.8, "y": 9.0}}, "1.25", {}),
+        ({"electron": {"y": 9.0}}, "–", {}),
+        ({"electron": {"z": None}}, "–", {}),
+        ({}, "–", {}),
+    ],
+)
+def test_network_is_held_against_the_voxels(voxels, text, doubt):
+    summary = summary_of(*chain([5, 5, 10], 4), (20, 4, 4))
+    summary["transport"]["tortuosity"] = voxels
+    assert network_rows(summary, ELECTRON)[0]["over_voxels"] == text
+    assert doubts(summary, ELECTRON) == doubt

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tripoint.report.activity_source import source_facts
+from tripoint.report.activity_source import activity_name, source_facts
 from tripoint.report.charts import LINE_NEEDS, Axis, axis_for, histogram_beside, scatter
 from tripoint.report.correlation import Correlation, in_words, spearman
 from tripoint.report.distributions import numbers
 from tripoint.report.fields import dead_particles
 from tripoint.report.palette import MISSING, REASONS
 from tripoint.report.scene import resistance_unit, without_fragments
-from tripoint.report.wording import NOTHING, count, number, percent
+from tripoint.report.wording import NOTHING, as_float, count, number, percent
 
 _INK = "#3d6a96"
 
@@ -38,7 +38,7 @@ def section(result: Any) -> dict[str, Any] | None:
         return None
     nodes = without_fragments(nodes[nodes["activity"].notna()])
     simulated = figures.get("source") == "simulation"
-    name = "activity" if simulated else "measured activity"
+    name = activity_name(result.summary)
     values, dead = numbers(nodes, "activity"), dead_particles(nodes)
     up = _range(values[~dead] if (~dead).any() else values, name, from_zero=simulated)
     quantities = _quantities(nodes, result.sample.materials)
@@ -78,7 +78,7 @@ def headline(summary: dict[str, Any]) -> list[dict[str, str]]:
     figures.append(
         {
             "value": number(found.get("cv")),
-            "label": "CV of activity" if simulated else "CV of measured activity",
+            "label": f"CV of {activity_name(summary)}",
             "note": "s.d. / mean over particles" + (", dead ones included" if simulated else ""),
         }
     )
@@ -206,7 +206,7 @@ def _facts(figures: dict[str, Any], values: np.ndarray, dead: np.ndarray) -> lis
     facts = [
         (
             "particles of active material",
-            f"{count(len(values))}; fragments apart: {count(figures.get('fragments'))}",
+            _particles_text(figures, len(values)),
         ),
         (
             "dead",
@@ -217,6 +217,13 @@ def _facts(figures: dict[str, Any], values: np.ndarray, dead: np.ndarray) -> lis
         ("below 0", f"{count((alive < 0).sum())} particles" if (alive < 0).any() else ""),
     ]
     return [(term, text) for term, text in facts if text]
+
+
+def _particles_text(figures: dict[str, Any], known: int) -> str:
+    """Return how many particles there are, and which of them the figures do not hold."""
+    without = as_float(figures.get("without_value"))
+    parts = [count(known + without), f"{count(without)} without a value"] if without > 0 else [count(known)]
+    return "; ".join([*parts, f"fragments apart: {count(figures.get('fragments'))}"])
 
 
 def _coefficient(found: Correlation) -> str:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from tripoint.report.wording import NOTHING, as_float, count, number, percent, quantity, short
+
+
+def activity_name(summary: Mapping[str, Any]) -> str:
+    """Return what to call the quantity: ``activity``, or a measured map's name without folder and ending."""
+    figures = summary.get("activity") or {}
+    if figures.get("source") != "map":
+        return "activity"
+    # as `maps/soc.tif` or `scan.h5:/entry/soc`
+    return PurePath(str(figures.get("map") or "").rpartition(":")[2]).stem or "measured activity"
 
 
 def source_facts(result: Any) -> list[tuple[str, str]]:

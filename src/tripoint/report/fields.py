@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tripoint.report.activity_source import activity_name
 from tripoint.report.palette import DEAD, MISSING, colour_table, rgb
 from tripoint.report.pictures import indexed, meetings, thin
 from tripoint.report.scales import Scale, about_mean, sequential
@@ -14,7 +15,7 @@ from tripoint.report.surfaces import host
 
 _NO_VALUE, _DEAD, _FIRST = 0, 1, 2  # colours of a picture; those of the scale follow
 
-# channel, what to call it, unit, what is said of it
+# channel, what to call it (with the name of what was measured), unit, what is said of it
 _CHANNELS = (
     (
         "ion_potential",
@@ -28,7 +29,7 @@ _CHANNELS = (
         "V",
         "Grey conducts no electrons or is not connected to their terminal.",
     ),
-    ("activity_map", "measured map", "", "Grey was not measured."),
+    ("activity_map", "{} as measured", "", "Grey was not measured."),
 )
 
 
@@ -62,12 +63,13 @@ def fields(result: Any) -> list[Field]:
     """Return the fields that a result has; of their volumes only three planes are read."""
     nodes = result.graph.nodes
     found = [_activity(result)] if "activity" in nodes and nodes["activity"].notna().any() else []
+    measured = activity_name(result.summary)
     for name, label, unit, note in _CHANNELS:
         if name in result.sample.channels:
             planes = [thin(plane) for plane in middle_planes(result.sample.channels[name])]
             scale = sequential(np.concatenate([plane.ravel() for plane in planes]))
             pictures = [_picture(plane, scale) for plane in planes]
-            found.append(Field(name, label, unit, note, scale, pictures, []))
+            found.append(Field(name, label.format(measured), unit, note, scale, pictures, []))
     return found
 
 
@@ -112,7 +114,7 @@ def _activity(result: Any) -> Field:
         pictures.append(indexed(image, _table(scale)))
     return Field(
         name="activity",
-        label="activity" if simulated else "measured activity",
+        label="activity" if simulated else f"{activity_name(result.summary)} of each particle",
         unit="",
         note="Grey is no active material; grey lines are contacts between particles.",
         scale=scale,

@@ -25,7 +25,7 @@ from tripoint.report.network import critical_markers
 from tripoint.report.palette import CARRIER, JUNCTION, MISSING
 from tripoint.report.scene import scene
 from tripoint.report.slices import slices
-from tripoint.report.wording import count, percent
+from tripoint.report.wording import count, percent, plural
 from tripoint.tables import on_gpu
 
 
@@ -97,6 +97,7 @@ def render(result: Any) -> str:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["plural"] = plural
     return environment.get_template("template.html").render(**_context(result))
 
 

@@ -41,12 +41,14 @@ DEAD = "#26282e"
 #: Terminals and critical contacts of each carrier; none of them occurs in the scales.
 CARRIER = {"ion": "#b5179e", "electron": "#1c2330", "gas": "#0b7a4b"}
 
-#: Why a particle does not react: Okabe and Ito's colours.
+#: Why a particle does not react, beside a histogram and in its table: Okabe and Ito's colours. On a scale of
+#: activity they would read as values: there all that are dead have one colour.
 REASONS = {
     "no ion path": "#0072b2",
     "no electron path": "#d55e00",
     "no gas path": "#cc79a7",
-    "no interface": "#1c2330",
+    "no interface": "#009e73",
+    "no triple-phase boundary": "#e69f00",
 }
 
 # Hues for neighbouring particles; the order makes consecutive labels differ.

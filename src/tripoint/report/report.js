@@ -221,7 +221,8 @@ function legend(scene, property) {
   const missing = tally((v) => Number.isNaN(v));
   if (missing) entry(scene.missing, `${property.without ?? "not reached or not known"} (${missing})`);
   if (property.dead) {
-    property.reasons.forEach((reason, i) => entry(scene.dead, `dead, ${reason} (${property.dead.filter((v) => v === i).length})`));
+    const counts = property.reasons.map((reason, i) => `${reason} ${property.dead.filter((v) => v === i).length}`);
+    entry(scene.dead, `dead (${property.dead.filter((v) => v >= 0).length}): ${counts.join(", ")}`);
   }
   scene.terminals.forEach(({ colour, text }) => entry(colour, text, "frame"));
 }

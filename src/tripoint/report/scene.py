@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tripoint.materials import CARRIERS
+from tripoint.report.activity_source import activity_name
 from tripoint.report.fields import activity_scale, dead_particles
 from tripoint.report.palette import CARRIER, DEAD, MISSING, phase_colours
 from tripoint.report.scales import sequential
@@ -154,6 +155,8 @@ def _property(
     result: Any, nodes: pd.DataFrame, column: str, label: str, unit: str, colours: dict[str, str]
 ) -> dict[str, Any]:
     """Return one entry of the drop-down: its values, range and the kind of colour scale it needs."""
+    if column == "activity":
+        label = activity_name(result.summary)
     entry: dict[str, Any] = {"column": column, "label": label, "unit": unit}
     if column == "phase":
         names = [name for name in colours if (nodes[column].astype(str) == name).any()]

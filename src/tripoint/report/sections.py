@@ -18,6 +18,7 @@ from tripoint.report.wording import (
     minus,
     number,
     percent,
+    plural,
     seconds,
     short,
     size,
@@ -116,7 +117,7 @@ def _particle_figure(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def _carrier_figure(carrier: str, face: str | None, entry: Mapping[str, Any]) -> dict[str, str]:
     terminal = as_float(entry.get("terminal_fraction"))
-    label = f"{carrier if carrier == 'gas' else carrier + 's'} connected"
+    label = f"{plural(carrier)} connected"
     if face and math.isfinite(terminal):
         note = f"share of the network that reaches its terminal, {minus(face)}"
         along = _AXES.index(face[0])

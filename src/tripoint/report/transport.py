@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tripoint.report.network import critical_rows, network_rows
+from tripoint.report.network import critical_rows, doubts, network_rows
 from tripoint.report.wording import NOTHING, as_float, number
 
 AXES = ("z", "y", "x")
@@ -17,8 +17,9 @@ def section(result: Any) -> dict[str, Any] | None:
     Returns
     -------
     dict
-        ``axes``, ``rows`` (of phases and networks), ``network`` (rows per carrier), ``unit`` of their
-        conductivity, ``critical`` (per carrier, its rows), ``bridges`` (the one that carries most).
+        ``axes``, ``rows`` (of phases and networks), ``network`` (rows per carrier), ``doubts`` (per carrier
+        whose network and voxels are not alike, their ratio), ``units`` of their conductivity, ``critical``
+        (per carrier, its rows), ``bridges`` (the one that carries most).
     """
     found = result.summary.get("transport")
     if not found:
@@ -38,7 +39,8 @@ def section(result: Any) -> dict[str, Any] | None:
             )
             for name, along in factors.items()
         ],
-        "network": network_rows(result.summary),
+        "network": network_rows(result.summary, result.sample.materials),
+        "doubts": doubts(result.summary, result.sample.materials),
         "units": {carrier: _unit(result.sample.materials, carrier) for carrier in carriers},
         "critical": {
             carrier: rows for carrier in carriers if (rows := critical_rows(result.summary, carrier))

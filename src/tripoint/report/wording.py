@@ -110,6 +110,11 @@ def as_float(value: Any) -> float:
         return math.nan
 
 
+def plural(carrier: str) -> str:
+    """Return what a carrier is called in a sentence: ``ions``, ``electrons``, ``gas``."""
+    return carrier if carrier == "gas" else f"{carrier}s"
+
+
 def minus(face: str) -> str:
     """Return a face such as ``z-`` with a proper minus sign."""
     return face.replace("-", "−")
