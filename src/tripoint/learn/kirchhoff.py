@@ -13,9 +13,10 @@ from torch_geometric.data import Data
 
 from tripoint.graph import Graph
 from tripoint.learn.circuit import KINDS, LINK_FEATURES, REACTION, reaction_circuit
-from tripoint.learn.features import FLOOR, region_features
+from tripoint.learn.features import region_features
+from tripoint.learn.readout import log_activity, relative_activity
 from tripoint.learn.solution import CircuitSolution
-from tripoint.learn.views import Names, label_rows
+from tripoint.learn.views import Names, label_rows, labels_of
 
 SPAN = 6.0
 """The multilayer perceptron moves a conductance by a factor of exp(± this) at most."""
@@ -160,7 +161,7 @@ class Kirchhoff(nn.Module):
         current = reaction_currents(self.log_conductance(data), data)
         if self.head is not None:
             current = current * torch.exp(self.head(data.x).squeeze(-1).double())
-        return torch.log10(activities(current, data).clamp(min=0) + FLOOR)
+        return log_activity(_activity(current, data))
 
 
 class KnownCircuit(nn.Module):
@@ -176,7 +177,7 @@ class KnownCircuit(nn.Module):
     def forward(self, data: Data) -> torch.Tensor:
         """Return the log-activity of every particle of a batch: (particles,)."""
         current = reaction_currents(data.log_known, data)
-        return torch.log10(activities(current, data).clamp(min=0) + FLOOR)
+        return log_activity(_activity(current, data))
 
 
 def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor:
@@ -189,18 +190,9 @@ def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor
     return torch.zeros_like(potential).index_add(0, particle, flow)[data.particle_index]
 
 
-def activities(current: torch.Tensor, data: Data) -> torch.Tensor:
-    """Return current per volume, relative to that of all particles of a sample: (particles,) float64."""
-    volume = data.volume.double()
-    batch = getattr(data, "batch", None)
-    if batch is None:
-        whole = current.sum() / volume.sum()
-    else:
-        sample = batch[data.particle_index]
-        total = torch.zeros(data.num_graphs, 2, dtype=current.dtype, device=current.device)
-        total = total.index_add(0, sample, torch.stack([current, volume], dim=1))
-        whole = (total[:, 0] / total[:, 1])[sample]
-    return current / volume / whole
+def _activity(current: torch.Tensor, data: Data) -> torch.Tensor:
+    labels = labels_of(data)
+    return relative_activity(current, labels["volume"], labels["sample"])
 
 
 def _perceptron(features: int, hidden: int) -> nn.Sequential:

@@ -22,7 +22,7 @@ CONTACT_FEATURES = ("log_area", "log_distance", "log_neck_radius", "log_conducta
 JUNCTION_FEATURES = ("length", "active_length")
 LINK_FEATURES = ("log_conductance",)
 
-LABELS = ("y", "activity", "volume", "inactive", "labelled")
+LABELS = ("y", "activity", "volume", "inactive", "labelled", "node")
 
 Names = Mapping[str, tuple[str, ...]]
 
@@ -142,8 +142,8 @@ def label_rows(graph: Graph, rows: np.ndarray) -> dict[str, Any]:
     -------
     dict
         ``y`` (log10 of activity, `features.log_activity`), ``activity``, ``volume`` (µm³): float32;
-        ``inactive``, ``labelled``: bool. Fragments and particles without a value are not labelled, and
-        have 0.
+        ``inactive``, ``labelled``: bool; ``node``: int64. Fragments and particles without a value are not
+        labelled, and have 0.
     """
     nodes = graph.nodes
     columns = {"y": np.zeros(len(nodes)), "activity": np.zeros(len(nodes))}
@@ -154,7 +154,8 @@ def label_rows(graph: Graph, rows: np.ndarray) -> dict[str, Any]:
         flags["inactive"][found.rows], flags["labelled"][found.rows] = found.inactive, True
     columns["volume"] = nodes["volume"].to_numpy(np.float64)
     numbers = {name: _float(values[rows]) for name, values in columns.items()}
-    return numbers | {name: torch.from_numpy(values[rows]) for name, values in flags.items()}
+    tensors = {name: torch.from_numpy(values[rows]) for name, values in flags.items()}
+    return {**numbers, **tensors, "node": torch.from_numpy(nodes["node"].to_numpy(np.int64)[rows])}
 
 
 def labels_of(data: Any) -> dict[str, torch.Tensor]:
@@ -168,18 +169,19 @@ def labels_of(data: Any) -> dict[str, torch.Tensor]:
     if not isinstance(data, HeteroData):
         stores = [data]
         particle = getattr(data, "particle_index", slice(None))
-        samples = [_batch_of(data)[particle]]
+        samples = [batch_of(data)[particle]]
     else:
         stores = [data[kind] for kind in data.node_types if "y" in data[kind]]
-        samples = [_batch_of(store) for store in stores]
+        samples = [batch_of(store) for store in stores]
     labels = {name: torch.cat([store[name] for store in stores]) for name in LABELS}
     return labels | {"sample": torch.cat(samples)}
 
 
-def _batch_of(store: Any) -> torch.Tensor:
+def batch_of(store: Any) -> torch.Tensor:
+    """Return which sample of a batch each node of a store is of; 0 where there is one sample alone."""
     if "batch" in store:
         return store.batch
-    return torch.zeros(store.num_nodes, dtype=torch.int64, device=store.y.device)
+    return torch.zeros(store.num_nodes, dtype=torch.int64)
 
 
 def contact_features(graph: Graph) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from torch import nn
 from torch_geometric.data import HeteroData
 from torch_geometric.utils import scatter
 
-from tripoint.learn.views import HeteroView, Names
+from tripoint.learn.readout import log_activity, relative_activity
+from tripoint.learn.views import HeteroView, Names, batch_of, labels_of
 from tripoint.materials import CARRIERS
 
 TERMINAL, JUNCTION = "terminal", "junction"
@@ -25,7 +26,8 @@ class Hetero(nn.Module):
     e is linear in the features of a contact, or of a link to a terminal, with coefficients for each pair of
     phases, and the same in all rounds. Junctions come first: each takes up what its three regions are, and
     tells them once. Then the layers l are gone through ``repeats`` times: current has a long way to go,
-    and takes as many rounds as there are regions on it.
+    and takes as many rounds as there are regions on it. Before each of these times all nodes are told the
+    mean of their sample, since activity is relative to it.
 
     Parameters
     ----------
@@ -44,9 +46,9 @@ class Hetero(nn.Module):
         phases: list[str],
         features: dict[str, int],
         *,
-        hidden: int = 48,
-        layers: int = 3,
-        repeats: int = 4,
+        hidden: int = 40,
+        layers: int = 1,
+        repeats: int = 10,
     ) -> None:
         super().__init__()
         self.phases, self.repeats = tuple(phases), repeats
@@ -65,6 +67,7 @@ class Hetero(nn.Module):
         self.send = nn.ModuleList([nn.Linear(hidden, hidden) for _ in range(layers)])
         self.norms = nn.ModuleList([nn.LayerNorm(hidden) for _ in range(layers)])
         self.update = nn.ModuleList([_perceptron(2 * hidden, hidden) for _ in range(layers)])
+        self.context = nn.Linear(hidden, hidden)
         self.read = nn.Sequential(nn.LayerNorm(hidden), _perceptron(hidden, hidden, 1))
 
     @classmethod
@@ -84,16 +87,21 @@ class Hetero(nn.Module):
         hidden = torch.cat(list(parts.values()))
         hidden = hidden + self._from_junctions(hidden, data, first)
         source, target, edge = self._edges(data, first)
+        sample = torch.cat([batch_of(data[kind]) for kind in parts])
         for _ in range(self.repeats):
+            whole = scatter(hidden, sample, reduce="mean")
+            hidden = hidden + self.context(whole).index_select(0, sample)
             for send, norm, update in zip(self.send, self.norms, self.update, strict=True):
                 normed = norm(hidden)
                 messages = torch.relu(send(normed).index_select(0, source) + edge)
                 received = scatter(messages, target, dim_size=len(hidden), reduce="mean")
                 hidden = hidden + update(torch.cat([normed, received], dim=1))
         active = [kind for kind in data.node_types if "y" in data[kind]]
-        return self.read(
-            torch.cat([hidden[first[kind] : first[kind] + len(parts[kind])] for kind in active])
-        ).squeeze(-1)
+        particles = torch.cat([hidden[first[kind] : first[kind] + len(parts[kind])] for kind in active])
+        rate = torch.exp(self.read(particles).squeeze(-1))
+        labels = labels_of(data)
+        volume, sample = labels["volume"], labels["sample"]
+        return log_activity(relative_activity(rate * volume, volume, sample))
 
     def _from_junctions(self, hidden: torch.Tensor, data: HeteroData, first: dict[str, int]) -> torch.Tensor:
         """Return what its junctions tell every region."""

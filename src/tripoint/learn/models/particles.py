@@ -9,14 +9,17 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
-from tripoint.learn.views import Names, ParticleView
+from tripoint.learn.readout import log_activity, relative_activity
+from tripoint.learn.views import Names, ParticleView, labels_of
 
 
 class ParticleNetwork(nn.Module):
     r"""Encode every particle, pass messages along contacts, and read its log-activity off.
 
     .. math:: h^0 = W x, \qquad h^{l+1} = h^l + \mathrm{SiLU}(\mathrm{conv}_l(\mathrm{norm}(h^l), e)), \qquad
-              y = \mathrm{MLP}(h^L)
+              I / V = \exp \mathrm{MLP}(h^L)
+
+    Activity is what reacts per volume, I / V, relative to the whole sample.
 
     Parameters
     ----------
@@ -50,4 +53,7 @@ class ParticleNetwork(nn.Module):
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             passed = convolution(norm(hidden), data.edge_index, edge_attr=data.edge_attr)
             hidden = hidden + nn.functional.silu(passed)
-        return self.read(hidden).squeeze(-1)
+        rate = torch.exp(self.read(hidden).squeeze(-1))
+        labels = labels_of(data)
+        volume, sample = labels["volume"], labels["sample"]
+        return log_activity(relative_activity(rate * volume, volume, sample))

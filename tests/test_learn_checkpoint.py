@@ -1,0 +1,103 @@
+"""A trained network in a file: the same predictions, and nothing that does not belong there."""
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
+pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
+pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
+
+from hydra.utils import instantiate
+
+from learning import graph_of, graphs
+from tripoint.errors import InputError
+from tripoint.learn.checkpoint import Trained
+from tripoint.learn.data import GraphDataModule
+from tripoint.learn.module import predict
+from tripoint.learn.splitting import Split
+
+FOLDER = Path(__file__).parents[1] / "conf" / "model"
+
+
+def made(name):
+    configuration = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
+    parts = instantiate(configuration, _convert_="all")
+    known = graphs(3)
+    names = tuple(known)
+    data = GraphDataModule(known, parts["view"], Split(names[:2], (), names[2:]))
+    torch.manual_seed(1)
+    network = parts["network"](data.names)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return Trained(network, parts["view"], data.names, data.scalings, data.split, configuration), data
+
+
+@pytest.mark.parametrize("name", ["kirchhoff", "hetero", "gine", "known"])
+def test_what_is_loaded_predicts_the_same(name, tmp_path):
+    trained, data = made(name)
+    trained.save(tmp_path / "model.pt")
+    loaded = Trained.load(tmp_path / "model.pt")
+    graph = graph_of(2)
+    found, expected = loaded.predict(graph), trained.predict(graph)
+    assert found.equals(expected)
+    assert loaded.split == data.split
+    active = graph.nodes[graph.nodes["phase"] == "active"]
+    assert sorted(found["node"]) == sorted(active["node"])
+    labelled = active.loc[~active["fragment"] & active["activity"].notna(), "node"]
+    of_loader, activity, _ = predict(trained.network, data.test_dataloader())
+    by_node = found.set_index("node").loc[labelled]
+    np.testing.assert_allclose(by_node["predicted_log_activity"], of_loader, atol=1e-5)
+    np.testing.assert_allclose(active.set_index("node")["activity"].loc[labelled], activity, rtol=1e-5)
+
+
+def test_samples_without_activity_are_predicted():
+    trained, _ = made("kirchhoff")
+    graph = graph_of(2)
+    bare = replace(
+        graph, nodes=graph.nodes.drop(columns=["activity", "reaction_current", "inactive_because"])
+    )
+    assert trained.predict(bare).equals(trained.predict(graph))
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    trained, _ = made("gine")
+    graph = graph_of(2)
+    materials = {**graph.metadata["materials"], "terminals": {"ion": "z-"}}
+    other = replace(graph, metadata={**graph.metadata, "materials": materials})
+    with pytest.raises(InputError, match=r"other features .* particles lacks \['bottleneck_radius_electron'"):
+        trained.predict(other)
+    path = tmp_path / "model.pt"
+    with pytest.raises(InputError, match="there is no checkpoint"):
+        Trained.load(path)
+    path.write_bytes(b"something else")
+    with pytest.raises(InputError, match="no checkpoint of tripoint, or is damaged"):
+        Trained.load(path)
+    torch.save({"schema": 99}, path)
+    with pytest.raises(InputError, match="has the form 99, and this version of tripoint reads form 1"):
+        Trained.load(path)
+
+
+class Called:
+    """What a file must not be able to do."""
+
+    def __reduce__(self):
+        return print, ("called",)
+
+
+@pytest.mark.parametrize("target", ["os.system", "tripoint.learn.data.torch.save", "tripoint.io.read"])
+def test_nothing_else_is_called(target, tmp_path, capsys):
+    trained, _ = made("gine")
+    path = tmp_path / "model.pt"
+    called = {"_target_": target, "command": "true"}
+    replace(trained, configuration={**trained.configuration, "view": called}).save(path)
+    with pytest.raises(InputError, match=f"would call {target}, which is no part of tripoint"):
+        Trained.load(path)
+    path.write_bytes(pickle.dumps(Called()))
+    with pytest.raises(InputError, match="no checkpoint"):
+        Trained.load(path)
+    assert not capsys.readouterr().out
