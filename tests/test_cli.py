@@ -325,8 +325,9 @@ def test_help_and_version(run):
 
 
 def _hear_interrupts():
-    """Undo what a shell does to its background jobs: they ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Undo what shells do to background jobs, which ignore Ctrl-C, and nohup, which ignores a hang-up."""
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_DFL)
 
 
 @pytest.mark.slow
