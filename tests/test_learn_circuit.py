@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tripoint as tp
 from learning import graph_of, mirrored, renumbered, turned
-from tripoint.errors import InputError
+from tripoint.errors import ConvergenceError, InputError
 from tripoint.learn import circuit as circuits
 from tripoint.learn.circuit import KINDS, LINK_FEATURES, REACTION, reaction_circuit
 from tripoint.learn.features import log_activity, targets
@@ -52,6 +52,27 @@ def test_solution_is_that_of_the_dense_system(seed):
     solved = np.linalg.solve(inner, wanted[:9])
     np.testing.assert_allclose(found.adjoint(wanted)[:9], solved, rtol=1e-6, atol=1e-8)
     np.testing.assert_array_equal(found.adjoint(wanted)[9:], 0)
+
+
+def test_large_circuits_are_solved_by_conjugate_gradients():
+    graph = graph_of()
+    circuit = reaction_circuit(graph)
+    given = circuit.known, circuit.source, circuit.target, circuit.fixed_potential, circuit.free
+    factorised, iterated = (CircuitSolution.of(*given, direct=limit) for limit in (10**6, 10))
+    np.testing.assert_allclose(iterated.potential, factorised.potential, atol=1e-9)
+    wanted = np.random.default_rng(0).normal(size=circuit.count)
+    expected = factorised.adjoint(wanted)
+    np.testing.assert_allclose(iterated.adjoint(wanted), expected, atol=1e-8 * np.abs(expected).max())
+
+
+def test_a_circuit_that_cannot_be_solved_is_said_so(monkeypatch):
+    ends = np.array([0, 1]), np.array([1, 2])
+    fixed, free = np.array([0.0, 0, 1]), np.array([True, True, False])
+    with pytest.raises(ConvergenceError, match="not finite; where they are learned, train again"):
+        CircuitSolution.of(np.array([1.0, np.nan]), *ends, fixed, free)
+    monkeypatch.setattr("tripoint.learn.solution.RESIDUAL", -1)
+    with pytest.raises(ConvergenceError, match="did not converge in 0 iterations"):
+        CircuitSolution.of(np.ones(2), *ends, fixed, free)
 
 
 def test_nothing_free_is_nothing_to_solve():

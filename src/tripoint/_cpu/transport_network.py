@@ -34,17 +34,37 @@ def solve(source, target, conductance, diagonal, right):
     residual : float
         Of the system scaled by its diagonal, relative to the right-hand side.
     """
+    return prepare(source, target, conductance, diagonal, DIRECT)(right)
+
+
+def prepare(source, target, conductance, diagonal, direct):
+    """Factorise the network, or make its multigrid where it has more regions than ``direct``.
+
+    Returns
+    -------
+    callable
+        ``potential, iterations, residual`` of a right-hand side, as `solve` gives them.
+    """
     scale = 1 / np.sqrt(diagonal)
     matrix = _scaled(source, target, conductance, scale)
-    right = scale * right
-    if len(diagonal) <= DIRECT:
+    if len(diagonal) <= direct:
         options = {"SymmetricMode": True}
         factors = splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
-        scaled, iterations = factors.solve(right), 0
+        hierarchy = None
     else:
-        scaled, iterations = _conjugate_gradients(matrix, right, 1 / scale)
-    residual = np.linalg.norm(right - matrix @ scaled) / np.linalg.norm(right)
-    return scale * scaled, iterations, float(residual)
+        hierarchy = _multigrid(matrix, 1 / scale)
+
+    def answer(right):
+        right = scale * right
+        if hierarchy is None:
+            scaled, iterations = factors.solve(right), 0
+        else:
+            scaled, iterations = _conjugate_gradients(matrix, right, hierarchy)
+        norm = np.linalg.norm(right)
+        residual = np.linalg.norm(right - matrix @ scaled) / norm if norm else 0.0
+        return scale * scaled, iterations, float(residual)
+
+    return answer
 
 
 def _scaled(source, target, conductance, scale):
@@ -55,8 +75,8 @@ def _scaled(source, target, conductance, scale):
     return (links + links.T + diags(np.ones(count))).tocsr()
 
 
-def _conjugate_gradients(matrix, right, constant):
-    """Solve with smoothed aggregation (Vaněk, Mandel & Brezina 1996) as preconditioner.
+def _multigrid(matrix, constant):
+    """Return smoothed aggregation (Vaněk, Mandel & Brezina 1996), the preconditioner.
 
     Weak links, below 0.03 of the diagonal, do not aggregate: without that the iterations grow with the
     contrast of conductivities.  Weighting by rows needs no spectral radius, which pyamg estimates from random
@@ -64,13 +84,17 @@ def _conjugate_gradients(matrix, right, constant):
     """
     from pyamg import smoothed_aggregation_solver
 
-    hierarchy = smoothed_aggregation_solver(
+    return smoothed_aggregation_solver(
         matrix,
         B=constant[:, None],
         strength=("symmetric", {"theta": 0.03}),
         smooth=("jacobi", {"omega": 4 / 3, "weighting": "local"}),
         max_coarse=300,
     )
+
+
+def _conjugate_gradients(matrix, right, hierarchy):
+    """Solve with multigrid as preconditioner, and count the steps."""
     steps = []
     solution, _ = cg(
         matrix,
