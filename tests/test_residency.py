@@ -277,7 +277,7 @@ def test_memory_is_what_the_plan_says(gpu):
 
 def test_a_volume_that_does_not_fit_is_analysed_on_the_host_where_that_is_left_open(gpu, monkeypatch, caplog):
     sample = composite("lithium_ion_cathode")
-    monkeypatch.setattr(memory, "largest", lambda _: ("distance", 10**15))
+    monkeypatch.setattr(memory, "largest", lambda *_, **__: ("distance", 10**15))
     with pytest.raises(
         DeviceMemoryError, match=r"takes 931322\.6 GiB of GPU memory .* in the step 'distance'"
     ):

@@ -365,7 +365,11 @@ def test_disk_that_fills_up(tmp_path):
 def test_signal_while_writing(tmp_path, result, number):
     """A terminated run cleans up behind itself; what a killed one leaves, the next run does."""
     with subprocess.Popen(
-        child(tmp_path, STAND_STILL), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        child(tmp_path, STAND_STILL),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # Where the tests are a shell's background job, it ignores Ctrl-C, and what it starts would.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         process.stdout.readline()
         assert any(name.startswith(".result.partial") for name in os.listdir(tmp_path / "out"))

@@ -180,7 +180,8 @@ def test_phases_and_networks_of_materials(backend):
     volume = porous((12, 12, 12))
     volume[:, 3:5] = 2
     found = tortuosities(backend.put(volume), materials, axes=("z", "x"))
-    assert set(found) == {"pore", "active", "binder", "electron"}
+    assert set(found) == {"pore", "active", "binder", "ion", "electron"}
+    assert found["ion"] == found["pore"]  # a network of one phase, whose conductivity is 1
     assert set(found["pore"]) == {"z", "x"}
     assert found["binder"]["z"].factor == pytest.approx(1, abs=1e-6)
 
