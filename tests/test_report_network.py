@@ -1,6 +1,7 @@
 """What summary and report say of the currents through the network."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from tripoint.io.tables import plain
 from tripoint.materials import Materials, Phase
 from tripoint.percolation import paths
 from tripoint.physics import summarize_network
+from tripoint.report import transport
 from tripoint.report.network import critical_markers, critical_rows, doubts, network_rows
 from tripoint.transport import network
 
@@ -68,3 +70,10 @@ def test_network_is_held_against_the_voxels(voxels, text, doubt):
     summary["transport"]["tortuosity"] = voxels
     assert network_rows(summary, ELECTRON)[0]["over_voxels"] == text
     assert doubts(summary, ELECTRON) == doubt
+
+
+def test_a_network_without_conductivities_has_no_unit():
+    """It is solved at a conductivity of 1, which is no S/m."""
+    summary = {"transport": {"tortuosity": {"electron": {"z": 2.0}}}}
+    result = SimpleNamespace(summary=summary, sample=SimpleNamespace(materials=ELECTRON))
+    assert transport.section(result)["rows"][0]["unit"] == "relative"

@@ -66,7 +66,7 @@ def _row(
         "conductivities": [
             number(conductivity.get(axis)) if axis in conductivity else NOTHING for axis in axes
         ],
-        "unit": "of its own σ" if phase else "S/m",
+        "unit": "of its own σ" if phase else _unit(materials, name),
         "nowhere": all(along.get(axis) is None for axis in axes),
     }
 
