@@ -13,6 +13,7 @@ import pandas as pd
 from tripoint import _cuda, transport
 from tripoint.errors import InputError
 from tripoint.graph import Graph
+from tripoint.materials import Materials
 from tripoint.particles.aggregation import aggregate
 from tripoint.percolation.conduits import neck_radii
 from tripoint.sample import Sample
@@ -20,6 +21,9 @@ from tripoint.tables import column, find_rows, named, namespace, to_host
 from tripoint.transport import Kinetics, NetworkTransport, critical_contacts
 
 AXES = ("z", "y", "x")
+ALIKE = 1.3
+"""Tortuosity factors of network and voxels that differ by a larger factor are told."""
+
 CRITICAL = 10
 """Contacts of each carrier that the summary lists."""
 
@@ -166,6 +170,32 @@ def summarize_network(found: NetworkTransport, critical: int = CRITICAL) -> dict
             "critical_bridges": _bridges(found.contacts, carrier, critical),
         }
         for carrier, figures in found.carriers.items()
+    }
+
+
+def network_over_voxels(summary: Mapping[str, Any], materials: Materials, carrier: str) -> float | None:
+    """Return a network's tortuosity factor over that of the voxels along the same axis, where both are known.
+
+    The voxels' factor is that of the carrier, or of the one phase that conducts it.
+    """
+    found = summary["transport"]
+    entry, along = found["network"][carrier], found.get("tortuosity", {})
+    members = [phase.name for phase in materials.phases if carrier in phase.conducts and phase.name in along]
+    of_voxels = along.get(carrier) or (along[members[0]] if len(members) == 1 else {})
+    voxels, regions = of_voxels.get(entry["faces"][0][0]), entry["tortuosity_factor"]
+    return regions / voxels if voxels and regions else None
+
+
+def doubtful_networks(summary: Mapping[str, Any], materials: Materials) -> dict[str, float]:
+    """Return the ratio of `network_over_voxels` of the carriers whose network is unlike the voxels."""
+    ratios = {
+        carrier: network_over_voxels(summary, materials, carrier)
+        for carrier in summary.get("transport", {}).get("network", {})
+    }
+    return {
+        carrier: ratio
+        for carrier, ratio in ratios.items()
+        if ratio is not None and not 1 / ALIKE <= ratio <= ALIKE
     }
 
 

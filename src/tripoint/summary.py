@@ -15,6 +15,7 @@ from tripoint.boundary import BoundaryScan, Interface, Junction
 from tripoint.graph import Graph
 from tripoint.io.tables import plain
 from tripoint.percolation import Percolation, PhasePercolation, utilization
+from tripoint.physics import doubtful_networks
 from tripoint.record import RunRecord
 from tripoint.representativity import Representativity
 from tripoint.sample import Sample
@@ -23,8 +24,6 @@ SCHEMA = 1
 
 #: Half-widths of 95 % intervals above this share of the value are called wide.
 WIDE = 0.10
-#: Networks whose tortuosity factor differs from that of the voxels by more than this factor are told.
-ALIKE = 1.3
 #: A map that covers less than this share of the active material says little of it.
 LITTLE = 0.5
 #: Fewer whole particles than this make poor statistics of their sizes.
@@ -275,29 +274,18 @@ def _warn_flow(summary: dict[str, Any], sample: Sample) -> list[str]:
                 "currents take all for equal, and its network has no tortuosity factor; choose a regime, "
                 "such as transport=mixed, or give conductivities in the materials"
             )
-    for carrier, network in summary.get("transport", {}).get("network", {}).items():
-        ratio = _network_over_voxels(summary, sample, carrier, network)
-        if ratio is not None and not 1 / ALIKE < ratio < ALIKE:
-            warnings.append(
-                f"the network of regions is {ratio:.2g} times as tortuous for {carrier} as the voxels are, "
-                f"along {network['faces'][0][0]}: it takes regions for ducts from their centroids, so its "
-                "currents and critical contacts are uncertain here; the voxels are right"
-            )
+    warnings += [
+        f"the network of regions is {ratio:.2g} times as tortuous for {carrier} as the voxels are, between "
+        "its terminal and the opposite face: it takes regions for ducts from their centroids, so its "
+        "currents and critical contacts are uncertain here; the voxels are right"
+        for carrier, ratio in doubtful_networks(summary, sample.materials).items()
+    ]
     covered = summary.get("activity", {}).get("covered_fraction")
     if covered is not None and covered < LITTLE:
         warnings.append(
             f"the map covers only {covered:.0%} of the active material; check its mask and its affine"
         )
     return warnings
-
-
-def _network_over_voxels(
-    summary: dict[str, Any], sample: Sample, carrier: str, network: dict[str, Any]
-) -> float | None:
-    """Return a network's tortuosity factor of regions over that of voxels, where both are known."""
-    voxels = summary["transport"]["tortuosity"].get(carrier, {}).get(network["faces"][0][0])
-    regions = network["tortuosity_factor"]
-    return regions / voxels if voxels and regions else None
 
 
 def _warn_intervals(intervals: Representativity) -> list[str]:

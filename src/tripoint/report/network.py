@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from tripoint.physics import doubtful_networks, network_over_voxels
 from tripoint.report.palette import CARRIER
 from tripoint.report.scene import pack
 from tripoint.report.wording import count, minus, number, percent, short
-
-ALIKE = 1.3
-"""Tortuosity factors of network and voxels that differ by a larger factor are told."""
 
 
 def network_rows(summary: dict[str, Any], materials: Any) -> list[dict[str, str]]:
@@ -35,30 +33,9 @@ def network_rows(summary: dict[str, Any], materials: Any) -> list[dict[str, str]
     return rows
 
 
-def network_over_voxels(summary: dict[str, Any], materials: Any, carrier: str) -> float | None:
-    """Return a network's tortuosity factor over that of the voxels along the same axis, where both are known.
-
-    The voxels' factor is that of the carrier, or of the one phase that conducts it.
-    """
-    found = summary["transport"]
-    entry, along = found["network"][carrier], found.get("tortuosity", {})
-    members = [phase.name for phase in materials.phases if carrier in phase.conducts and phase.name in along]
-    of_voxels = along.get(carrier) or (along[members[0]] if len(members) == 1 else {})
-    voxels, regions = of_voxels.get(entry["faces"][0][0]), entry["tortuosity_factor"]
-    return regions / voxels if voxels and regions else None
-
-
 def doubts(summary: dict[str, Any], materials: Any) -> dict[str, str]:
     """Return how many times as tortuous as the voxels a carrier's network is, where they are not alike."""
-    ratios = {
-        carrier: network_over_voxels(summary, materials, carrier)
-        for carrier in summary.get("transport", {}).get("network", {})
-    }
-    return {
-        carrier: short(ratio, 2)
-        for carrier, ratio in ratios.items()
-        if ratio is not None and not 1 / ALIKE <= ratio <= ALIKE
-    }
+    return {carrier: short(ratio, 2) for carrier, ratio in doubtful_networks(summary, materials).items()}
 
 
 def critical_rows(summary: dict[str, Any], carrier: str, which: str = "critical") -> list[dict[str, str]]:
