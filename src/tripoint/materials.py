@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from tripoint.errors import MaterialsError
 
+AXES = ("z", "y", "x")
 CARRIERS = ("ion", "electron", "gas")
 FACES = ("z-", "z+", "y-", "y+", "x-", "x+")
 

@@ -21,9 +21,6 @@ def read(
     source: str,
     sample: Sample,
     settings: Mapping[str, Any] | None = None,
-    *,
-    roi: Any = None,
-    volume: str | None = None,
 ) -> Measured:
     """Read a map for a sample, from a file or from a channel beside the sample's volume.
 
@@ -33,13 +30,11 @@ def read(
         A channel's name, or a file in any format that volumes are read from, such as ``map.tif`` or
         ``maps.zarr:state_of_charge``.
     sample : Sample
+        Its ``source`` tells which Zarr may hold the channel, and what part of a volume the sample is: the map
+        is cropped alike, or its affine moved.
     settings : mapping, optional
         ``channel`` of a file with several; ``affine``, the path of one from the structure to the map, µm;
         ``spacing`` (z, y, x) of the map with its ``units``, where the file does not state it.
-    volume : str, optional
-        Where the sample was read from; a Zarr there may hold the channel.
-    roi : three ranges, optional
-        What part of its volume the sample is. The map is cropped alike, or its affine moved.
 
     Returns
     -------
@@ -53,7 +48,8 @@ def read(
     given = dict(settings or {})
     if source in sample.channels:
         return Measured(sample.channels[source], source)
-    file = _beside(volume, source) or source
+    roi = sample.source.get("roi")
+    file = _beside(sample.source.get("path"), source) or source
     values, stated = stack.read_map(file, given.get("channel"))
     origin = {"path": file, **{key: value for key, value in given.items() if value is not None}}
     affine = given.get("affine")
@@ -91,11 +87,10 @@ def _cropped(values: np.ndarray, sample: Sample, roi: Any) -> np.ndarray:
 
 def _corner(roi: Any, spacing: Spacing) -> np.ndarray:
     """Return the affine from a sample to the volume that it is a part of, µm."""
-    shift = np.eye(4)
-    for axis, bounds in enumerate(roi or ()):
-        start = bounds.start if isinstance(bounds, slice) else None if bounds is None else bounds[0]
-        shift[axis, 3] = (start or 0) * spacing[axis]
-    return shift
+    corner = np.eye(4)
+    if roi is not None:
+        corner[:3, 3] = [start * size for (start, _), size in zip(roi, spacing, strict=True)]
+    return corner
 
 
 def _spacing(source: str, given: Mapping[str, Any], stated: Spacing | None) -> Spacing:

@@ -13,28 +13,20 @@ import pandas as pd
 from tripoint import _cuda, transport
 from tripoint.errors import InputError
 from tripoint.graph import Graph
-from tripoint.materials import Materials
+from tripoint.materials import AXES, Materials
 from tripoint.particles.aggregation import aggregate
 from tripoint.percolation.conduits import neck_radii
 from tripoint.sample import Sample
-from tripoint.tables import column, find_rows, named, namespace, to_host
+from tripoint.tables import column, find_rows, named, namespace, on_host, to_host
 from tripoint.transport import Kinetics, NetworkTransport, critical_contacts
+from tripoint.transport.activity import REASONS
 
-AXES = ("z", "y", "x")
 ALIKE = 1.3
 """Tortuosity factors of network and voxels that differ by a larger factor are told."""
 
 CRITICAL = 10
 """Contacts of each carrier that the summary lists."""
 
-REASONS = (
-    "",
-    "no interface",
-    "no triple-phase boundary",
-    "no electron path",
-    "no gas path",
-    "no ion path",
-)
 MAP = "activity_map"
 """Channel that holds a measured map on the sample's grid."""
 
@@ -228,12 +220,12 @@ def simulate(
         columns[name] = xp.full(len(graph.nodes), xp.nan)
         columns[name][rows] = xp.asarray(table[name].to_numpy())
     codes = xp.zeros(len(graph.nodes), dtype=xp.uint8)
-    reasons = pd.Categorical(table["inactive_because"], categories=REASONS).codes
+    reasons = pd.Categorical(table["inactive_because"], categories=["", *REASONS]).codes
     codes[rows] = xp.asarray(reasons.astype(np.uint8))
-    columns["inactive_because"] = named(codes, dict(enumerate(REASONS)))
+    columns["inactive_because"] = named(codes, dict(enumerate(("", *REASONS))))
     nodes = graph.nodes.assign(**columns)
     channels = {"ion_potential": found.ion_potential, "electron_potential": found.electron_potential}
-    fragments = to_host(nodes[["fragment"]])["fragment"].to_numpy()[_host(rows)]
+    fragments = to_host(nodes[["fragment"]])["fragment"].to_numpy()[on_host(rows)]
     figures = {
         "source": "simulation",
         **replace(found, table=table[~fragments]).summary(),
@@ -277,7 +269,7 @@ def assign_map(
     columns["activity"] = xp.where(mine, columns["activity_mean"], xp.nan)
     nodes = nodes.assign(**columns)
     figures = _summarize_map(
-        to_host(nodes[["activity", "activity_missing", "voxels", "fragment"]]), _host(mine)
+        to_host(nodes[["activity", "activity_missing", "voxels", "fragment"]]), on_host(mine)
     )
     return (
         _with_channels(sample, {MAP: values}),
@@ -309,10 +301,6 @@ def _summarize_map(nodes: pd.DataFrame, active: np.ndarray) -> dict[str, Any]:
 
 def _with_channels(sample: Sample, channels: Mapping[str, Any]) -> Sample:
     return replace(sample, channels={**sample.channels, **channels})
-
-
-def _host(values: Any) -> np.ndarray:
-    return values if isinstance(values, np.ndarray) else _cuda.transfer.to_host(values)
 
 
 def _bridges(contacts: Any, carrier: str, critical: int) -> list[dict[str, Any]]:

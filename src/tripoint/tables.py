@@ -70,6 +70,11 @@ def to_host(frame: Any) -> pd.DataFrame:
     return frame.to_pandas() if on_gpu(frame) else frame
 
 
+def on_host(values: Any) -> np.ndarray:
+    """Return an array of few numbers, such as one per region, as a NumPy array."""
+    return np.asarray(values.get() if is_cupy_array(values) else values)
+
+
 def namespace(values: Any) -> Any:
     """Return the module whose functions work on an array: NumPy's names for either side."""
     return array_namespace(values)

@@ -15,9 +15,8 @@ from tripoint.blocks import Box, joined, place_within
 from tripoint.boundary.crofton import factors
 from tripoint.boundary.regions import check_regions, check_volume
 from tripoint.errors import InputError
+from tripoint.materials import AXES
 from tripoint.sample import check_spacing
-
-AXES = ("z", "y", "x")
 
 
 def contacts(

@@ -16,9 +16,9 @@ from tripoint.boundary.access import check_triples
 from tripoint.boundary.length import JunctionEdges, inside_boxes
 from tripoint.boundary.regions import check_regions, check_volume
 from tripoint.errors import InputError
+from tripoint.materials import AXES
 from tripoint.sample import check_spacing
 
-AXES = ("z", "y", "x")
 UNTOLD = 255  # status of an edge that was found without access
 
 

@@ -24,6 +24,12 @@ def analysis_of(settings: dict[str, Any], materials: Materials) -> dict[str, Any
     }
 
 
+def activity_of(settings: dict[str, Any]) -> str | None:
+    """Return what the activity comes from, None where it is switched off."""
+    given = str(settings["activity"] or "").strip()
+    return None if given.lower() in ("", "off", "none", "false", "null") else given
+
+
 def _flow(settings: dict[str, Any], materials: Materials) -> dict[str, Any]:
     """Return whether transport is measured, with which kinetics, and how it is solved."""
     given = check_section(settings, "transport")

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from tripoint import io, measured, pipeline
-from tripoint.cli.analysis import analysis_of
+from tripoint.cli.analysis import activity_of, analysis_of
 from tripoint.cli.messages import say
 from tripoint.cli.output import added, is_done, output_beside, target_of
 from tripoint.cli.progress import shown
@@ -48,7 +48,7 @@ def run(settings: dict[str, Any]) -> None:
             progress=progress,
         )
         if activity not in (None, "simulate"):
-            activity = measured.read(activity, sample, settings["map"], roi=settings["roi"], volume=source)
+            activity = measured.read(activity, sample, settings["map"])
         result = pipeline.analyze(
             sample,
             activity=activity,
@@ -81,8 +81,7 @@ def _materials(mapping: dict[str, Any]) -> Materials:
 def _activity(settings: dict[str, Any]) -> Any:
     """Return ``"simulate"``, what leads to a map, or None."""
     unused = [f"map.{key}" for key, value in check_section(settings, "map").items() if value is not None]
-    given = str(settings["activity"] or "").strip()
-    activity = None if given.lower() in ("", "off", "none", "false", "null") else given
+    activity = activity_of(settings)
     if unused and activity in (None, "simulate"):
         message = (
             f"{unused[0]} is given without a map; name the map as activity=PATH, or leave {unused[0]} out"

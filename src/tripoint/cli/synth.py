@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from tripoint import io, pipeline, synth
-from tripoint.cli.analysis import analysis_of
+from tripoint.cli.analysis import activity_of, analysis_of
 from tripoint.cli.messages import say
 from tripoint.cli.output import added, is_done, output_beside, target_of
 from tripoint.cli.progress import shown
@@ -46,10 +46,8 @@ def run(settings: dict[str, Any]) -> None:
 
 def _activity(settings: dict[str, Any]) -> Literal["simulate"] | None:
     """Return the activity of a made sample: ``simulate`` or None."""
-    given = str(settings["activity"] or "").strip()
-    if given in ("", "off", "none", "false"):
-        return None
-    if given != "simulate":
-        message = f"activity is {given!r}; of a made sample it can only be simulate"
+    activity = activity_of(settings)
+    if activity not in (None, "simulate"):
+        message = f"activity is {activity!r}; of a made sample it can only be simulate"
         raise InputError(message)
-    return "simulate"
+    return None if activity is None else "simulate"

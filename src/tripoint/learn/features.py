@@ -11,8 +11,8 @@ import pandas as pd
 
 from tripoint.errors import InputError
 from tripoint.graph import Graph
-from tripoint.learn.surroundings import AXES, PhaseDensity
-from tripoint.materials import Materials
+from tripoint.learn.surroundings import PhaseDensity
+from tripoint.materials import AXES, Materials
 from tripoint.percolation.carriers import touches
 
 SETS = ("size", "own", "surroundings")

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-AXES = ("z", "y", "x")
+from tripoint.materials import AXES
+
 CELLS = 512  # along an axis at most
 PART = 1_000_000  # cells of regions that are added at a time
 

@@ -13,10 +13,9 @@ from array_api_compat import array_namespace, is_cupy_array
 from tripoint import _cpu, _cuda
 from tripoint.blocks import Box, Shape, check_filled, joined, place
 from tripoint.errors import InputError
+from tripoint.materials import AXES
 from tripoint.particles.separation import check_distance
 from tripoint.sample import Spacing, check_phases, check_spacing
-
-AXES = ("z", "y", "x")
 
 
 def describe(

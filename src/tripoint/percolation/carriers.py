@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from tripoint.errors import InputError
-from tripoint.materials import FACES, Materials
-from tripoint.percolation.fractions import AXES
+from tripoint.materials import AXES, FACES, Materials
 from tripoint.sample import Spacing
 from tripoint.tables import column, namespace
 

@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripoint.boundary.access import Access
-from tripoint.materials import CARRIERS, FACES, Materials
-
-AXES = ("z", "y", "x")
+from tripoint.materials import AXES, CARRIERS, FACES, Materials
 
 
 @dataclass(frozen=True)

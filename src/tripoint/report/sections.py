@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tripoint.materials import AXES
 from tripoint.report import activity
 from tripoint.report.tables import spanning
 from tripoint.report.wording import (
@@ -24,7 +25,6 @@ from tripoint.report.wording import (
     size,
 )
 
-_AXES = ("z", "y", "x")
 _FIGURES = 6  # that a reader takes in at a glance
 
 
@@ -120,7 +120,7 @@ def _carrier_figure(carrier: str, face: str | None, entry: Mapping[str, Any]) ->
     label = f"{plural(carrier)} connected"
     if face and math.isfinite(terminal):
         note = f"share of the network that reaches its terminal, {minus(face)}"
-        along = _AXES.index(face[0])
+        along = AXES.index(face[0])
         note += "; it does not span the volume" if spanning(entry)[along] == 0 else ""
         return {"value": percent(terminal), "label": label, "note": note}
     shares = spanning(entry)
@@ -128,7 +128,7 @@ def _carrier_figure(carrier: str, face: str | None, entry: Mapping[str, Any]) ->
     return {
         "value": percent(shares[best]),
         "label": label,
-        "note": f"share that spans the volume along {_AXES[best]}",
+        "note": f"share that spans the volume along {AXES[best]}",
     }
 
 

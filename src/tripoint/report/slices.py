@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from tripoint.materials import AXES
 from tripoint.report.fields import Field
 from tripoint.report.palette import JUNCTION, particle_colours, phase_colours, rgb
 from tripoint.report.pictures import coloured, indexed, meetings, step_of, thin
@@ -18,7 +19,6 @@ from tripoint.report.wording import number, short
 
 _WIDTH, _HEIGHT = 510.0, 640.0  # of the drawing of one slice, px
 _MARGIN = 34.0  # for the axes' names and the scale bar
-_AXES = ("z", "y", "x")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _slice(
     place = (index + 0.5) * sample.spacing[axis]
     return Slice(
         title=(
-            f"{_AXES[across]}–{_AXES[down]} plane at {_AXES[axis]} = {number(place)}\u00a0µm (slice {index})"
+            f"{AXES[across]}–{AXES[down]} plane at {AXES[axis]} = {number(place)}\u00a0µm (slice {index})"
         ),
         drawing={
             "width": width, "height": height, "left": _MARGIN, "top": _MARGIN,
@@ -104,8 +104,8 @@ def _slice(
             "bar": bar * scale, "bar_label": f"{short(bar)}\u00a0µm",
         },
         layers=layers,
-        across=_AXES[across],
-        down=_AXES[down],
+        across=AXES[across],
+        down=AXES[down],
         terminals=_terminals(sample.materials.terminals, down, across),
     )  # fmt: skip
 
@@ -150,10 +150,10 @@ def _junction_layer(junction_map: np.ndarray, has_terminals: bool, widened: bool
 def _terminals(terminals: Any, down: int, across: int) -> list[dict[str, str]]:
     """Return what stands at each side of the drawing, such as ``ion terminal`` at the top."""
     sides = {
-        f"{_AXES[down]}-": "top",
-        f"{_AXES[down]}+": "bottom",
-        f"{_AXES[across]}-": "left",
-        f"{_AXES[across]}+": "right",
+        f"{AXES[down]}-": "top",
+        f"{AXES[down]}+": "bottom",
+        f"{AXES[across]}-": "left",
+        f"{AXES[across]}+": "right",
     }
     carriers: dict[str, list[str]] = {}
     for carrier, face in terminals.items():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tripoint.materials import AXES
 from tripoint.report.network import critical_rows, doubts, network_rows
 from tripoint.report.wording import NOTHING, as_float, number
 
-AXES = ("z", "y", "x")
 NO_WAY = "does not span"
 
 

@@ -9,11 +9,10 @@ from importlib import resources
 from typing import Any
 
 from tripoint.errors import InputError
-from tripoint.materials import Materials
+from tripoint.materials import AXES, Materials
 from tripoint.sample import Spacing, check_spacing
 
 SHAPES = ("sphere", "ellipsoid", "polyhedron")
-AXES = ("z", "y", "x")
 
 
 @dataclass(frozen=True)

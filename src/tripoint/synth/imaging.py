@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tripoint.errors import InputError
+from tripoint.materials import AXES
 from tripoint.sample import Spacing
-from tripoint.synth.composite import AXES, Composite
+from tripoint.synth.composite import Composite
 
 Array = np.ndarray
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from tripoint.errors import InputError
+from tripoint.materials import AXES
 from tripoint.record import Progress
 from tripoint.sample import Sample, Spacing, check_spacing
 from tripoint.synth import imaging as _imaging
 from tripoint.synth.bodies import largest_radius
-from tripoint.synth.composite import AXES, Composite, Fill, Particles
+from tripoint.synth.composite import Composite, Fill, Particles
 from tripoint.synth.fields import gaussian_field, ramp, take
 from tripoint.synth.packing import Packing, pack
 

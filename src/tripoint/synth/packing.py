@@ -9,9 +9,10 @@ from itertools import product
 import numpy as np
 
 from tripoint.errors import InputError
+from tripoint.materials import AXES
 from tripoint.sample import Spacing
 from tripoint.synth.bodies import Bodies, draw, largest_radius, mean_volume
-from tripoint.synth.composite import AXES, Composite, Particles
+from tripoint.synth.composite import Composite, Particles
 
 TOLERANCE = 0.003  # by which an overlap may exceed what is allowed
 SWEEPS = 4000

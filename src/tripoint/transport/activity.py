@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from array_api_compat import is_cupy_array
 
 from tripoint.materials import Materials
 from tripoint.sample import check_phases, check_spacing
-from tripoint.tables import namespace
+from tripoint.tables import namespace, on_host
 from tripoint.transport.convergence import check_balance, not_converged
 from tripoint.transport.kinetics import Kinetics
 from tripoint.transport.model import ELECTRON, ION, Model, mask
+
+NO_INTERFACE, NO_JUNCTION = "no interface", "no triple-phase boundary"
+NO_ELECTRONS, NO_GAS, NO_IONS = "no electron path", "no gas path", "no ion path"
+REASONS = (NO_INTERFACE, NO_JUNCTION, NO_ELECTRONS, NO_GAS, NO_IONS)
+"""Why a particle does not react."""
 
 NEWTON_STEPS = 50
 INNER = 1e-4
@@ -33,8 +37,7 @@ class Activity:
     table : DataFrame
         Of pandas, wherever the phases live. A row per region of active material: ``region``, ``phase``
         (label), ``volume`` (µm³), ``reaction_current`` (µA, from ions to electrons), ``activity`` and
-        ``inactive_because`` (str, empty where it reacts): no interface, no electron path, no ion path, no gas
-        path.
+        ``inactive_because`` (str, one of `REASONS`, empty where it reacts).
     ion_potential, electron_potential : (z, y, x) float32
         V; NaN outside the voxels that are connected to the carrier's terminal. Where the phases live.
     current : float
@@ -218,14 +221,14 @@ def _result(model: Model, x: Any, thermal: float, report: dict[str, Any]) -> Act
         model.faces, model.phases, model.carrier, model.table, model.active, ions, model.spacing, x, thermal,
         model.regions, count,
     )  # fmt: skip
-    current, voxels, reached, touching = map(_on_host, sums)
+    current, voxels, reached, touching = map(on_host, sums)
     owner = _active_label(model, count)
     gas = np.zeros(count + 1, bool)
     if model.edges is not None:
-        touching, gas = map(_on_host, model.edge_counts(count))
+        touching, gas = map(on_host, model.edge_counts(count))
     mine = np.flatnonzero(owner >= 0)
     mine = mine[mine > 0]
-    lacks = "no interface" if model.edges is None else "no triple-phase boundary"
+    lacks = NO_INTERFACE if model.edges is None else NO_JUNCTION
     reason = _reasons(current[mine], touching[mine], reached[mine], gas[mine], lacks)
     volume = voxels[mine] * math.prod(model.spacing)
     entering, leaving = model.currents(x)
@@ -263,13 +266,8 @@ def _active_label(model: Model, count: int) -> np.ndarray:
     owner = np.full(count + 1, -1)
     for label in np.flatnonzero(model.active).tolist():
         regions = model.regions[model.phases == label]
-        owner[_on_host(model.xp.bincount(regions, minlength=count + 1)) > 0] = label
+        owner[on_host(model.xp.bincount(regions, minlength=count + 1)) > 0] = label
     return owner
-
-
-def _on_host(values: Any) -> np.ndarray:
-    """Return what there is one of per region as a NumPy array."""
-    return np.asarray(values.get() if is_cupy_array(values) else values)
 
 
 def _reasons(
@@ -278,8 +276,8 @@ def _reasons(
     dead = current == 0
     reasons = [
         (dead & (touching == 0), lacks),
-        (dead & (reached == 0), "no electron path"),
-        (dead & gas, "no gas path"),
-        (dead, "no ion path"),
+        (dead & (reached == 0), NO_ELECTRONS),
+        (dead & gas, NO_GAS),
+        (dead, NO_IONS),
     ]
     return np.select([r for r, _ in reasons], [name for _, name in reasons], "").astype(object)

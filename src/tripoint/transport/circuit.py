@@ -9,10 +9,9 @@ import numpy as np
 
 from tripoint import _cpu, _cuda
 from tripoint.errors import InputError
-from tripoint.materials import Materials
+from tripoint.materials import AXES, Materials
 from tripoint.percolation.carriers import conductivities, depths, touches
 from tripoint.percolation.conduits import contact_resistances, contact_rows, duct
-from tripoint.percolation.fractions import AXES
 from tripoint.sample import Spacing
 from tripoint.tables import column, namespace, on_gpu, sums
 from tripoint.transport.roles import check_alike

@@ -11,9 +11,8 @@ import numpy as np
 
 from tripoint import _cpu, _cuda
 from tripoint.errors import ConvergenceError
-from tripoint.materials import CARRIERS, Materials
+from tripoint.materials import AXES, CARRIERS, Materials
 from tripoint.percolation.conduits import contact_rows
-from tripoint.percolation.fractions import AXES
 from tripoint.sample import Spacing
 from tripoint.tables import column, namespace, on_gpu, sums
 from tripoint.transport.circuit import Circuit, spanning_circuit

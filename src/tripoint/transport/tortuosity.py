@@ -12,14 +12,12 @@ from array_api_compat import is_cupy_array
 
 from tripoint import _cpu, _cuda
 from tripoint.errors import InputError
-from tripoint.materials import Materials, Phase
+from tripoint.materials import AXES, Materials, Phase
 from tripoint.sample import check_phases, check_spacing
 from tripoint.sides import FACE_SLICES
 from tripoint.tables import namespace, sums
 from tripoint.transport.convergence import not_converged
 from tripoint.transport.planes import places_on_face
-
-AXES = ("z", "y", "x")
 
 
 @dataclass(frozen=True)
