@@ -15,6 +15,7 @@ import tifffile
 
 from backends import has_gpu
 from tripoint import cli, synth
+from tripoint.cli.messages import explained
 
 OUTPUTS = {
     "volume.zarr",
@@ -375,3 +376,9 @@ def test_disk_full(run, tmp_path, volume):
         assert not list(small.iterdir())
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_missing_extra_is_one_sentence():
+    error = ModuleNotFoundError("No module named 'torch'", name="torch.nn")
+    assert explained(error).startswith("learning needs the extra learn: pip install 'tripoint[learn]'")
+    assert "not foreseen" in explained(ModuleNotFoundError("No module named 'other'", name="other"))

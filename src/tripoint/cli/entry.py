@@ -18,11 +18,14 @@ Tasks
   synth     make a synthetic composite with known particles
   spectro   an energy stack becomes chemical maps, registered to the structure
   db        ask and keep a database of graphs
+  train     models learn to predict local activity from a database of graphs
+  predict   a trained model tells the activity of other graphs
+  explain   what a trained model's predictions rest on
 
   tripoint <task> --help   shows the settings of a task
   tripoint --version"""
 
-TASKS = ("analyze", "synth", "spectro", "db")
+TASKS = ("analyze", "synth", "spectro", "db", "train", "predict", "explain")
 
 
 def main(arguments: list[str] | None = None) -> int:

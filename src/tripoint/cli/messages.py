@@ -10,6 +10,9 @@ from tripoint.errors import TripointError
 
 log = logging.getLogger("tripoint")
 
+#: What the extra ``learn`` brings.
+LEARN = ("torch", "torch_geometric", "pytorch_lightning", "sklearn", "captum", "tensorboardX")
+
 
 def explained(error: Exception) -> str:
     """Say in one sentence what went wrong."""
@@ -20,6 +23,8 @@ def explained(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return f"there is not enough memory ({error}); crop with roi=, or run on a machine with more"
+    if isinstance(error, ModuleNotFoundError) and (missing := str(error.name).split(".")[0]) in LEARN:
+        return f"learning needs the extra learn: pip install 'tripoint[learn]' ({missing} is not installed)"
     text = (str(error).splitlines() or [""])[0].rstrip(".")
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explained_setting(text, getattr(error, "full_key", None))
