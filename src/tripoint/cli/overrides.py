@@ -26,6 +26,8 @@ TEXTS = (
     "register.to",
     "register.start",
     "database",
+    "checkpoint",
+    "split.file",
 )
 _SETTING = re.compile(
     r"(action|arguments|database|format|output|rows|memory|name|overwrite|grace|[~+]*hydra\.[^=]*)="
@@ -58,6 +60,10 @@ def translate(words: list[str]) -> list[str]:
             result.append(f"transport={_regimes(value)}")
         elif key.startswith(("materials.", "transport.")):
             result.append("++" + word)
+        elif key == "where":
+            result.append(f"{key}={_text(value, sweep=False)}")  # a condition in SQL has commas of its own
+        elif key.startswith("tests."):
+            result.append(f"++{key}={_text(value, sweep)}")
         elif key in TEXTS:
             result.append(f"{key}={_text(value, sweep)}")
         else:

@@ -1,0 +1,100 @@
+"""tripoint train: a model learns from a database of graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tripoint.cli.messages import say
+from tripoint.cli.settings import check_number, check_section, check_switch, check_text
+from tripoint.database import GraphDatabase
+from tripoint.errors import InputError
+from tripoint.learn import records
+from tripoint.learn.splitting import Split
+from tripoint.learn.trial import Trial, carry_out
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Train and test a model, as ``conf/train.yaml`` says; return the record of the run."""
+    database = str(check_text(settings, "database"))
+    graphs = _open(database)
+    names = samples_of(graphs, settings["where"])
+    labels, training = check_section(settings, "labels"), dict(check_section(settings, "training"))
+    trial = Trial(
+        model=check_section(settings, "model"),
+        split=_split(check_section(settings, "split"), names),
+        seed=settings["seed"],
+        noise=check_number(labels["noise"], "labels.noise"),
+        share=check_number(labels["share"], "labels.share"),
+        training={**training, "trainer": check_section(settings, "trainer")},
+        data={"database": database},
+    )
+    tests = {}
+    for name, path in check_section(settings, "tests").items():
+        others = _open(str(path))
+        tests[str(name)] = (others, samples_of(others, None))
+    folder = check_text(settings, "output")
+    record = carry_out(trial, graphs, folder, tests=tests, overwrite=check_switch(settings, "overwrite"))
+    for name, scores in record["scores"].items():
+        say(f"{name}: {sentence(scores)}")
+    say(folder)
+    return record
+
+
+def samples_of(database: GraphDatabase, where: Any) -> list[str]:
+    """Return the names of the samples that fulfil a condition.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if where is None:
+        names = sorted(database)
+    else:
+        names = database.sql(f"select sample from samples where {where} order by sample")["sample"].tolist()
+    if not names:
+        found = "is empty" if where is None else f"has no sample where {where}"
+        message = (
+            f"the database {database.store} {found}; fill it with tripoint synth -m database=… or "
+            "tripoint analyze … database=…"
+        )
+        raise InputError(message)
+    return [str(name) for name in names]
+
+
+def sentence(scores: dict[str, Any]) -> str:
+    """Say how far off predictions are."""
+    r2 = "–" if scores["r2"] is None else f"{scores['r2']:.3f}"
+    return (
+        f"mean absolute error of log10 activity {scores['mae']:.4f} "
+        f"[{scores['mae_low']:.4f}, {scores['mae_high']:.4f}], R² {r2}, of activity "
+        f"{scores['linear_mae']:.4f}, on {scores['particles']} particles of {scores['samples']} samples"
+    )
+
+
+def _open(path: str) -> GraphDatabase:
+    """Open a database that is there."""
+    if "://" not in path and not Path(path).is_dir():
+        message = f"there is no database {path}; fill one with tripoint synth -m database={path} …"
+        raise InputError(message)
+    return GraphDatabase(path)
+
+
+def _split(section: dict[str, Any], names: list[str]) -> Split:
+    """Return the split of another run, or draw one."""
+    file = section["file"]
+    if file is None:
+        shares = {side: check_number(section[side], f"split.{side}") for side in ("validation", "test")}
+        return Split.of(names, **shares, seed=section["seed"])
+    path = Path(str(file))
+    record = records.read(path.parent if path.name == records.RECORD else path)
+    if record is None:
+        message = f"there is no run in {file}; give the folder of a run, or its {records.RECORD}"
+        raise InputError(message)
+    split = Split.from_mapping(record["settings"]["split"])
+    missing = sorted({*split.train, *split.validation, *split.test} - set(names))
+    if missing:
+        message = f"the split of {file} names sample '{missing[0]}', which is not among those taken"
+        raise InputError(message)
+    return split

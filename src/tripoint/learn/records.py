@@ -1,0 +1,115 @@
+"""The folder of a run: what was fitted, how, to what, and how far off it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tripoint.database.content import hash_settings
+from tripoint.errors import InputError
+from tripoint.io.tables import plain
+from tripoint.learn.assessment import summarise
+
+RECORD = "run.json"
+FORM = 1
+
+
+def write(
+    folder: str | Path,
+    settings: Mapping[str, Any],
+    found: Mapping[str, pd.DataFrame],
+    **figures: Any,
+) -> dict[str, Any]:
+    """Write predictions, scores and settings of a run; with ``run.json``, written last, it is complete.
+
+    Parameters
+    ----------
+    folder : path
+    settings : mapping
+        All that decides what comes out: by their hash a run is known again.
+    found : mapping of str to DataFrame
+        What `assessment.assess` found, by the name of the set of samples.
+    **figures
+        Further entries, such as the split and the seconds it took.
+
+    Returns
+    -------
+    dict
+        The record.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "form": FORM,
+        "key": key_of(settings),
+        "settings": plain(settings),
+        "scores": {name: plain(summarise(frame)) for name, frame in found.items()},
+        **plain(figures),
+    }
+    for name, frame in found.items():
+        frame.to_parquet(folder / f"predictions_{name}.parquet", index=False)
+    beside = folder / f".{RECORD}"
+    beside.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(beside, folder / RECORD)
+    return record
+
+
+def key_of(settings: Mapping[str, Any]) -> str:
+    """Return the hash by which a run is known again."""
+    return hash_settings(plain(settings))
+
+
+def read(folder: str | Path) -> dict[str, Any] | None:
+    """Return the record of a run; None where there is none, or one that is not complete.
+
+    Raises
+    ------
+    InputError
+        A record that is damaged, or of another form.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        message = f"{path} is damaged; remove its folder and train again"
+        raise InputError(message) from error
+    if not isinstance(record, dict) or record.get("form") != FORM:
+        message = f"{path} is no record of a run of this version; remove its folder and train again"
+        raise InputError(message)
+    return record
+
+
+def collect(folders: Iterable[str | Path]) -> pd.DataFrame:
+    """Put runs into one table, those that are not complete left out.
+
+    Returns
+    -------
+    DataFrame
+        A row per run and set of samples that it was tested on: ``run`` (folder), ``model``, ``features``,
+        ``target``, ``seed``, ``parameters``, ``seconds``, ``tested_on``, and its scores.
+    """
+    rows = []
+    for folder in folders:
+        record = read(folder)
+        if record is None:
+            continue
+        settings = record["settings"]
+        model = settings.get("model", {})
+        same = {
+            "run": str(folder),
+            "model": model.get("name"),
+            "features": model.get("features") or model.get("view", {}).get("features"),
+            "target": settings.get("target"),
+            "seed": settings.get("seed"),
+            "parameters": record.get("parameters"),
+            "seconds": record.get("seconds"),
+        }
+        rows += [{**same, "tested_on": name, **scores} for name, scores in record["scores"].items()]
+    return pd.DataFrame(rows)
