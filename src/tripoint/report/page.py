@@ -49,8 +49,18 @@ def write(result: Any, path: str | os.PathLike[str]) -> Path:
     OutputError
         The file cannot be written.
     """
+    return write_page(render(result), path)
+
+
+def write_page(page: str, path: str | os.PathLike[str]) -> Path:
+    """Write a page to a file, which is there whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
     path = Path(path)
-    page = render(result)
     beside = None
     try:
         with tempfile.NamedTemporaryFile(
