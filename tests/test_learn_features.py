@@ -132,11 +132,40 @@ def test_density_is_that_of_the_boxes(seed, cell):
             np.testing.assert_allclose(found[row], volume / volume.sum(), atol=1e-6)
 
 
-def test_density_is_added_up_in_parts(monkeypatch):
+def overlaps(low, high, cells):
+    """How much of each cell of an axis lies in each box."""
+    cell = np.arange(cells)
+    return (np.minimum(cell + 1, high[:, None]) - np.maximum(cell, low[:, None])).clip(min=0)
+
+
+def test_density_is_that_of_overlaps_of_boxes_with_cells():
     graph = graph_of()
-    before = features.region_features(graph)
-    monkeypatch.setattr("tripoint.learn.surroundings.PART", 50)
-    np.testing.assert_allclose(features.region_features(graph).values, before.values, atol=1e-12)
+    nodes, shape, spacing = graph.nodes, graph.metadata["shape"], graph.metadata["spacing"]
+    density = PhaseDensity(nodes, ["active", "void"], shape, spacing, 1.7)
+    edge = density.extent / density.cells
+    axes = range(3)
+    low, high = (
+        [nodes[f"bbox_{axis}_{end}"].to_numpy() * spacing[at] / edge[at] for at, axis in enumerate("zyx")]
+        for end in ("min", "max")
+    )
+    each = nodes["volume"].to_numpy() / np.prod([high[at] - low[at] for at in axes], axis=0)
+    parts = [overlaps(low[at], high[at], density.cells[at]) for at in axes]
+    cells = [
+        np.einsum("r,rz,ry,rx->zyx", each * (nodes["phase"] == phase).to_numpy(), *parts)
+        for phase in ("active", "void")
+    ]
+    random = np.random.default_rng(0)
+    corners = np.sort(random.uniform(-2, 14, (2, 40, 3)), axis=0)
+    found = density.fractions(*corners)
+    inside = np.clip(corners, 0, density.extent) / edge
+    ends = [overlaps(inside[0, :, at], inside[1, :, at], density.cells[at]) for at in axes]
+    volumes = np.stack([np.einsum("bz,by,bx,zyx->b", *ends, cell) for cell in cells], axis=1)
+    known = volumes.sum(axis=1) > 1e-6
+    assert known.sum() > 20
+    expected = volumes[known] / volumes[known].sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found[known], expected, rtol=0, atol=1e-9)
+    nowhere = np.array([[np.nan, 0, 0]])
+    assert np.isnan(density.fractions(nowhere, nowhere + 1)).all()
 
 
 def _between(sums, corners):
