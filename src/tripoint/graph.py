@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -176,42 +177,49 @@ class Graph:
             contact_columns=contact_columns,
             junction_columns=list(junction_columns),
         )
-        phase = self.nodes["phase"].to_numpy()
-        within = self.nodes.groupby("phase").cumcount().to_numpy()  # row among the nodes of its phase
-        for name, nodes in self.nodes.groupby("phase", sort=False):
-            data[name].x = _tensor(nodes[node_columns])
-            data[name].pos = _tensor(nodes[["centroid_z", "centroid_y", "centroid_x"]])
-            data[name].node = _tensor(nodes["node"], np.int64)
-        self._add_contacts(data, phase, within, contact_columns)
-        self._add_junctions(data, phase, within, list(junction_columns))
+        phase, names = pd.factorize(self.nodes["phase"])
+        order, first = _groups(phase, len(names))
+        within = np.empty(len(phase), np.int64)  # row among the nodes of its phase
+        within[order] = np.arange(len(phase)) - first[phase[order]]
+        x = _tensor(self.nodes[node_columns])
+        place = _tensor(self.nodes[["centroid_z", "centroid_y", "centroid_x"]])
+        node = _tensor(self.nodes["node"], np.int64)
+        for number, name in enumerate(names):
+            rows = order[first[number] : first[number + 1]]
+            data[name].x, data[name].pos, data[name].node = x[rows], place[rows], node[rows]
+        self._add_contacts(data, phase, list(names), within, contact_columns)
+        self._add_junctions(data, phase, list(names), within, list(junction_columns))
         return data
 
-    def _add_contacts(self, data: Any, phase: Any, within: Any, columns: list[str]) -> None:
+    def _add_contacts(
+        self, data: Any, phase: np.ndarray, names: list[str], within: np.ndarray, columns: list[str]
+    ) -> None:
         source, target = (self._rows(self.contacts[end]) for end in ENDS)
-        both = pd.DataFrame(
-            {
-                "from": np.append(source, target),
-                "to": np.append(target, source),
-                "contact": np.tile(np.arange(len(source)), 2),
-            }
-        )
-        for (a, b), edges in both.groupby([phase[both["from"]], phase[both["to"]]]):
-            store = data[a, "touches", b]
-            store.edge_index = _tensor(np.stack([within[edges["from"]], within[edges["to"]]]), np.int64)
-            store.edge_attr = _tensor(self.contacts[columns].iloc[edges["contact"]])
-            store.contact = _tensor(edges["contact"], np.int64)
+        ends = np.stack([np.append(source, target), np.append(target, source)])
+        pair = phase[ends[0]] * len(names) + phase[ends[1]]
+        order, first = _groups(pair, len(names) ** 2)
+        index, attributes = within[ends], _tensor(self.contacts[columns])
+        for a, b in product(sorted(names), repeat=2):
+            number = names.index(a) * len(names) + names.index(b)
+            rows = order[first[number] : first[number + 1]]
+            if len(rows):
+                store, contact = data[a, "touches", b], _tensor(rows % len(source), np.int64)
+                store.edge_index = _tensor(index[:, rows], np.int64)
+                store.edge_attr, store.contact = attributes[contact], contact
 
-    def _add_junctions(self, data: Any, phase: Any, within: Any, columns: list[str]) -> None:
+    def _add_junctions(
+        self, data: Any, phase: np.ndarray, names: list[str], within: np.ndarray, columns: list[str]
+    ) -> None:
         if not len(self.junctions):
             return
         data["junction"].x = _tensor(self.junctions[columns])
         rows = np.concatenate([self._rows(self.junctions[corner]) for corner in CORNERS])
         number = np.tile(np.arange(len(self.junctions)), 3)
-        for name in pd.unique(phase[rows]):
-            chosen = phase[rows] == name
+        for at in pd.unique(phase[rows]):
+            chosen = np.flatnonzero(phase[rows] == at)
             pair = np.stack([within[rows[chosen]], number[chosen]])
-            data[name, "meets", "junction"].edge_index = _tensor(pair, np.int64)
-            data["junction", "meets", name].edge_index = _tensor(pair[::-1], np.int64)
+            data[names[at], "meets", "junction"].edge_index = _tensor(pair, np.int64)
+            data["junction", "meets", names[at]].edge_index = _tensor(pair[::-1], np.int64)
 
     def _rows(self, ids: pd.Series) -> Any:
         return pd.Index(self.nodes["node"]).get_indexer(ids)
@@ -341,6 +349,12 @@ def _no_junctions(like: Any) -> Any:
     }
     types |= {"edges": np.int64, "active_length": np.float64, "active": np.bool_}
     return table({name: namespace(like).empty(0, dtype=kind) for name, kind in types.items()})
+
+
+def _groups(key: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows in the order of their group, and where each group begins and the last one ends."""
+    order = np.argsort(key, kind="stable")
+    return order, np.searchsorted(key[order], np.arange(count + 1))
 
 
 def _features(table: pd.DataFrame, ids: Sequence[str]) -> list[str]:
