@@ -16,6 +16,10 @@ from tripoint.learn.trial import Trial, carry_out
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
     """Train and test a model, as ``conf/train.yaml`` says; return the record of the run."""
+    if settings.get("benchmark") is not None:
+        from tripoint.cli.benchmark import run as run_benchmark
+
+        return run_benchmark(settings)
     database = str(check_text(settings, "database"))
     graphs = _open(database)
     names = samples_of(graphs, settings["where"])
