@@ -25,11 +25,16 @@ def write(found: pd.DataFrame, lower: pd.DataFrame, folder: Path) -> Path:
 def sentence(row: Mapping[Any, Any]) -> str:
     """Say how far a model lies below the strongest that sees no graph."""
     against = "the own features of a particle" if row["against"] == "own" else "any features"
-    lower, low, high, linear = (f"{100 * row[key]:.0f}" for key in ("lower", "low", "high", "linear_lower"))
+    low, high = (f"{100 * row[key]:.0f}".replace("-", "−") for key in ("low", "high"))
     return (
-        f"{row['model']} is {lower} % below the strongest model without a graph on {against}, "
-        f"{row['rival']} (95 % interval over samples {low} to {high} %); on linear activity {linear} %."
+        f"{row['model']} is {_below(row['lower'])} the strongest model without a graph on {against}, "
+        f"{row['rival']} (95 % interval over samples {low} to {high} %); on linear activity "
+        f"{_below(row['linear_lower'])} it."
     )
+
+
+def _below(share: float) -> str:
+    return f"{100 * abs(share):.0f} % {'below' if share >= 0 else 'above'}"
 
 
 def _section(condition: str, tested: str, part: pd.DataFrame, lower: pd.DataFrame) -> runs.Section:
