@@ -6,9 +6,10 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from torch_geometric.loader import DataLoader
 
 from tripoint.errors import InputError
@@ -92,6 +93,31 @@ class GraphDataset(Dataset):
         return data if self.scalings is None else scale(data, self.view, self.scalings)
 
 
+class Shuffled(Sampler[int]):
+    """Numbers of samples, in an order that seed and epoch decide.
+
+    A training that goes on meets the samples as if it had not been stopped.
+
+    Parameters
+    ----------
+    count : int
+    seed : int
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of an epoch; Lightning says when one begins."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist())
+
+
 class GraphDataModule(LightningDataModule):
     """Training, validation and test split of some graphs.
 
@@ -147,8 +173,7 @@ class GraphDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Return the training samples, in another order each time."""
-        generator = torch.Generator().manual_seed(self.seed)
-        return DataLoader(self["train"], self.batch_size, shuffle=True, generator=generator)
+        return DataLoader(self["train"], self.batch_size, sampler=Shuffled(len(self["train"]), self.seed))
 
     def val_dataloader(self) -> DataLoader:
         """Return the validation samples."""
