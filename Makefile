@@ -64,12 +64,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) '.[dev]'
+	$(INSTALL) '.[dev,learn,sweep]'
 	@$(ON_PATH)
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) '.[dev,bench]'
+	$(INSTALL) '.[dev,learn,sweep,bench]'
 	@$(ON_PATH)
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
