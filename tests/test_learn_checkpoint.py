@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(InputError, match="no checkpoint of tripoint, or is damaged"):
         Trained.load(path)
     torch.save({"schema": 99}, path)
-    with pytest.raises(InputError, match="has the form 99, and this version of tripoint reads form 1"):
+    with pytest.raises(InputError, match="has the form 99, and this version of tripoint reads form 2"):
         Trained.load(path)
 
 

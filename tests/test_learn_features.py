@@ -207,19 +207,29 @@ def test_scaling_names_what_is_wrong():
 def test_split_is_by_sample_and_the_same_for_a_seed():
     names = [f"s{number}" for number in range(20)]
     split = Split.of(names, seed=3)
-    assert (len(split.train), len(split.validation), len(split.test)) == (14, 2, 4)
-    assert sorted([*split.train, *split.validation, *split.test]) == sorted(names)
+    sides = split.to_mapping()
+    assert {side: len(of) for side, of in sides.items()} == {
+        "train": 12, "validation": 2, "test": 4, "calibration": 2,
+    }  # fmt: skip
+    assert sorted(name for of in sides.values() for name in of) == sorted(names)
+    without = Split.of(names, calibration=0, seed=3)
+    assert (without.validation, without.test) == (split.validation, split.test)
+    assert set(without.train) == {*split.train, *split.calibration}
     assert split == Split.of(reversed(names), seed=3) != Split.of(names, seed=4)
     assert split == Split.from_mapping(split.to_mapping())
     assert Split.of(names, validation=0).validation == ()
 
 
 def test_split_refuses_what_cannot_be_split():
-    with pytest.raises(InputError, match="1 samples for 3 splits"):
+    with pytest.raises(InputError, match="1 samples for 4 splits"):
         Split.of(["only"])
     with pytest.raises(InputError, match="0 samples"):
         Split.of([])
     with pytest.raises(InputError, match="expected a sum below 1"):
         Split.of("abcdef", validation=0.5, test=0.5)
+    with pytest.raises(InputError, match=r"calibration 0.5; expected a sum below 1"):
+        Split.of("abcdef", calibration=0.5, test=0.5)
     with pytest.raises(InputError, match="sample 'a' is in more than one split"):
         Split(("a", "b"), ("c",), ("a",))
+    with pytest.raises(InputError, match="sample 'c' is in more than one split"):
+        Split(("a", "b"), ("c",), ("d",), ("c",))

@@ -143,7 +143,12 @@ def targets(graph: Graph, column: str = "activity") -> Targets:
     Raises
     ------
     InputError
-        The column is not there or holds no value.
+        The column is not there or holds no value, or what was measured has no positive mean.
+
+    Notes
+    -----
+    A simulated activity is relative to the sample already. What was measured is divided by its mean over the
+    particles with a value, by volume, so that its unit does not matter.
     """
     nodes = graph.to("cpu").nodes
     if column not in nodes.columns:
@@ -158,6 +163,9 @@ def targets(graph: Graph, column: str = "activity") -> Targets:
         message = f"no particle of {_name(graph)} has a value of {column}; leave this sample out"
         raise InputError(message)
     values = nodes[column].to_numpy(np.float64)[rows]
+    simulated = column == "activity" and "reaction_current" in nodes.columns
+    if not simulated:
+        values = values / _mean(values, nodes["volume"].to_numpy(np.float64)[rows], column, graph)
     inactive = values == 0
     if "inactive_because" in nodes.columns:
         inactive = (nodes["inactive_because"].fillna("") != "").to_numpy(np.bool_)[rows]
@@ -264,6 +272,17 @@ def _fractions(graph: Graph, materials: Materials) -> dict[str, Any]:
         shares = density.fractions(low, high)
         columns |= {f"{name}_{phase}": shares[:, at] for at, phase in enumerate(phases)}
     return columns
+
+
+def _mean(values: np.ndarray, volume: np.ndarray, column: str, graph: Graph) -> float:
+    mean = float((values * volume).sum() / volume.sum())
+    if not mean > 0:
+        message = (
+            f"the mean of {column} over the particles of {_name(graph)} is {mean:g}, to which none can be "
+            "relative; take a quantity that is positive where particles react"
+        )
+        raise InputError(message)
+    return mean
 
 
 def _ratio(a: pd.Series, b: pd.Series) -> pd.Series:

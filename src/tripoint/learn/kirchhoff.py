@@ -14,9 +14,10 @@ from torch_geometric.data import Data
 from tripoint.graph import Graph
 from tripoint.learn.circuit import KINDS, LINK_FEATURES, REACTION, reaction_circuit
 from tripoint.learn.features import region_features
-from tripoint.learn.readout import log_activity, relative_activity
+from tripoint.learn.readout import ActivityReadout, Evidence, Readout, readout_of
 from tripoint.learn.solution import CircuitSolution
-from tripoint.learn.views import Names, label_rows, labels_of
+from tripoint.learn.targets import Target
+from tripoint.learn.views import ACTIVITY, Names, label_rows, label_sample, labels_of
 
 SPAN = 6.0
 """The multilayer perceptron moves a conductance by a factor of exp(± this) at most."""
@@ -83,9 +84,11 @@ class CircuitView:
     ----------
     features : {"size", "own", "surroundings"}
         Of the particles.
+    target : Target
     """
 
     features: str = "own"
+    target: Target = ACTIVITY
 
     def build(self, graph: Graph) -> tuple[Data, Names]:
         """Return the circuit of a sample."""
@@ -105,7 +108,8 @@ class CircuitView:
             particle_index=torch.from_numpy(circuit.particles),
             x=torch.from_numpy(found.values[circuit.particles].astype(np.float32)),
             num_nodes=circuit.count,
-            **label_rows(graph, circuit.particles),
+            **label_rows(graph, circuit.particles, self.target),
+            **label_sample(graph, self.target),
         )
         return data, {"links": LINK_FEATURES, "particles": found.names}
 
@@ -143,11 +147,14 @@ class Kirchhoff(nn.Module):
         self.constants = nn.Parameter(torch.zeros(len(KINDS)))
         self.conductance = _perceptron(link_features + len(KINDS), hidden)
         self.head = _perceptron(particle_features, hidden) if head else None
+        self.readout: Readout = ActivityReadout()
 
     @classmethod
-    def for_names(cls, names: Names, **settings: Any) -> Kirchhoff:
+    def for_names(cls, names: Names, *, target: Target = ACTIVITY, **settings: Any) -> Kirchhoff:
         """Return a network for these columns of the data."""
-        return cls(len(names["links"]), len(names["particles"]), **settings)
+        network = cls(len(names["links"]), len(names["particles"]), **settings)
+        network.readout = readout_of(target)
+        return network
 
     def log_conductance(self, data: Data) -> torch.Tensor:
         """Return the logarithm of every link's conductance, up to a common summand: (links,) float64."""
@@ -157,11 +164,11 @@ class Kirchhoff(nn.Module):
         return data.log_geometric + moved.double()
 
     def forward(self, data: Data) -> torch.Tensor:
-        """Return the log-activity of every particle of a batch, as `features.log_activity`: (particles,)."""
+        """Return what is asked of every particle of a batch, (particles,), or of every sample."""
         current = reaction_currents(self.log_conductance(data), data)
         if self.head is not None:
             current = current * torch.exp(self.head(data.x).squeeze(-1).double())
-        return log_activity(_activity(current, data))
+        return self.readout(_evidence(current, data))
 
 
 class KnownCircuit(nn.Module):
@@ -169,15 +176,20 @@ class KnownCircuit(nn.Module):
 
     view = CircuitView
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.readout: Readout = ActivityReadout()
+
     @classmethod
-    def for_names(cls, names: Names) -> KnownCircuit:
+    def for_names(cls, names: Names, *, target: Target = ACTIVITY) -> KnownCircuit:
         """Return the network, whatever the columns of the data."""
-        return cls()
+        network = cls()
+        network.readout = readout_of(target)
+        return network
 
     def forward(self, data: Data) -> torch.Tensor:
-        """Return the log-activity of every particle of a batch: (particles,)."""
-        current = reaction_currents(data.log_known, data)
-        return log_activity(_activity(current, data))
+        """Return what is asked of every particle of a batch, (particles,), or of every sample."""
+        return self.readout(_evidence(reaction_currents(data.log_known, data), data))
 
 
 def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor:
@@ -190,9 +202,9 @@ def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor
     return torch.zeros_like(potential).index_add(0, particle, flow)[data.particle_index]
 
 
-def _activity(current: torch.Tensor, data: Data) -> torch.Tensor:
+def _evidence(current: torch.Tensor, data: Data) -> Evidence:
     labels = labels_of(data)
-    return relative_activity(current, labels["volume"], labels["sample"])
+    return Evidence(current, labels["volume"], labels["sample"])
 
 
 def _perceptron(features: int, hidden: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""The Lightning module: how a network is trained to predict log-activity."""
+"""The Lightning module: how a network is trained to predict its target."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import nn
 
-from tripoint.learn.scores import scores
-from tripoint.learn.views import labels_of
+from tripoint.errors import InputError
+from tripoint.learn.data import GraphDataModule
 
 
 class ActivityModule(LightningModule):
-    """Train a network on the mean absolute error of log-activity, by Adam with a rate that falls as a cosine.
+    """Train a network on the error of its readout, by Adam with a rate that falls as a cosine.
 
     Parameters
     ----------
     network : Module
-        Predicts the log-activity of every particle of a batch.
+        Predicts a batch, and has a ``readout`` (`readout.Readout`), of log-activity the mean absolute error.
     rate : float
         Learning rate at the beginning.
     weight_decay : float
@@ -28,7 +28,8 @@ class ActivityModule(LightningModule):
 
     Notes
     -----
-    Logs ``train_mae`` and ``validation_mae``, per epoch and over particles with a label.
+    Logs ``train_mae`` and ``validation_mae``, per epoch and over what has a label; of a classification
+    ``train_log_loss`` and ``validation_log_loss``.
     """
 
     def __init__(
@@ -43,17 +44,22 @@ class ActivityModule(LightningModule):
         self.network = network
         self.rate, self.weight_decay, self.constants_rate = rate, weight_decay, constants_rate
 
+    @property
+    def measure(self) -> str:
+        """Name of the error of the validation split, by which the best epoch is told."""
+        return f"validation_{self.network.readout.measure}"
+
     def forward(self, data: Any) -> torch.Tensor:
-        """Return the log-activity of every particle of a batch."""
+        """Return what the network predicts of a batch."""
         return self.network(data)
 
     def training_step(self, batch: Any, _: int) -> torch.Tensor:
         """Return the error of a batch."""
-        return self._error(batch, "train_mae")
+        return self._error(batch, "train")
 
     def validation_step(self, batch: Any, _: int) -> None:
         """Log the error of a batch."""
-        self._error(batch, "validation_mae")
+        self._error(batch, "validation")
 
     def configure_optimizers(self) -> Any:
         """Return Adam, and the falling of its rate over all epochs."""
@@ -67,22 +73,44 @@ class ActivityModule(LightningModule):
         epochs = max(self.trainer.max_epochs or 1, 1)
         return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)]
 
-    def _error(self, batch: Any, name: str) -> torch.Tensor:
-        labels = labels_of(batch)
-        known = labels["labelled"]
+    def _error(self, batch: Any, split: str) -> torch.Tensor:
+        readout = self.network.readout
+        wanted, known = readout.truth(batch)
         predicted = self.network(batch)[known]
-        error = (predicted - labels["y"][known].to(predicted)).abs().mean()
-        self.log(name, error, on_step=False, on_epoch=True, batch_size=int(known.sum()))
+        if not len(predicted):
+            return predicted.sum()  # nothing to learn from: 0, where a mean would be no number
+        error = readout.error(predicted, wanted[known].to(predicted))
+        name = f"{split}_{readout.measure}"
+        self.log(name, error, on_step=False, on_epoch=True, batch_size=len(predicted), sync_dist=True)
         return error
 
 
+def check_labels(network: nn.Module, data: GraphDataModule) -> None:
+    """Look whether every sample that is trained on or chosen by has a label.
+
+    Raises
+    ------
+    InputError
+        One has none: what its target lacks.
+    """
+    readout = network.readout
+    for side in ("train", "validation"):
+        dataset = data[side]
+        for number, sample in enumerate(dataset.samples):
+            if not readout.truth(dataset[number])[1].any():
+                readout.target.of(data.graphs[sample])
+                message = f"sample '{sample}' has no label; leave it out of training and validation"
+                raise InputError(message)
+
+
 def predict(network: nn.Module, loader: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predict all labelled particles of a loader.
+    """Predict all that is labelled in a loader.
 
     Returns
     -------
-    predicted, activity, sample : (particles,)
-        Log-activity, true activity, and the number of the sample in the loader's order.
+    predicted, truth, sample : (particles,) or (samples,)
+        Log-activity and true activity; or the probability of being inactive and whether it is; or the
+        logarithm of a figure of the sample and the true one. And the sample's number in the loader's order.
     """
     training = network.training
     network.eval()
@@ -90,17 +118,18 @@ def predict(network: nn.Module, loader: Any) -> tuple[np.ndarray, np.ndarray, np
     before = 0
     with torch.no_grad():
         for batch in loader:
-            labels = labels_of(batch)
-            known = labels["labelled"]
-            columns = (network(batch)[known], labels["activity"][known], labels["sample"][known] + before)
+            readout = network.readout
+            _, known = readout.truth(batch)
+            truth, sample = readout.known(batch)
+            columns = (readout.answer(network(batch))[known], truth[known], sample[known] + before)
             parts.append(tuple(values.cpu().numpy().astype(np.float64) for values in columns))
             before += batch.num_graphs
     network.train(training)
-    predicted, activity, sample = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return predicted, activity, sample.astype(np.int64)
+    predicted, truth, sample = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return predicted, truth, sample.astype(np.int64)
 
 
 def evaluate(network: nn.Module, loader: Any) -> dict[str, float]:
-    """Return the `scores` of a network on the samples of a loader."""
-    predicted, activity, _ = predict(network, loader)
-    return scores(activity, predicted)
+    """Return the scores of a network on the samples of a loader: those of its target."""
+    predicted, truth, _ = predict(network, loader)
+    return network.readout.target.scores(truth, predicted)

@@ -11,8 +11,10 @@ import pandas as pd
 import torch
 from torch_geometric.data import Data, HeteroData
 
+from tripoint.errors import InputError
 from tripoint.graph import Graph
-from tripoint.learn.features import materials_of, region_features, targets
+from tripoint.learn.features import materials_of, region_features
+from tripoint.learn.targets import Activity, ParticleTarget, Target
 from tripoint.materials import CARRIERS, Materials
 from tripoint.percolation.carriers import depths, touches
 from tripoint.percolation.conduits import contact_rows, duct, neck_radii
@@ -22,13 +24,19 @@ CONTACT_FEATURES = ("log_area", "log_distance", "log_neck_radius", "log_conducta
 JUNCTION_FEATURES = ("length", "active_length")
 LINK_FEATURES = ("log_conductance",)
 
+ACTIVITY = Activity()
+
 LABELS = ("y", "activity", "volume", "inactive", "labelled", "node")
 
 Names = Mapping[str, tuple[str, ...]]
 
 
 class View(Protocol):
-    """Makes a graph into what a model takes."""
+    """Makes a graph into what a model takes, with what is to be predicted."""
+
+    @property
+    def target(self) -> Target:
+        """What the labels are of."""
 
     def build(self, graph: Graph) -> tuple[Any, Names]:
         """Return the data of a sample, not scaled, and the names of the columns of each of its tables."""
@@ -47,9 +55,11 @@ class ParticleView:
     Parameters
     ----------
     features : {"size", "own", "surroundings"}
+    target : Target
     """
 
     features: str = "surroundings"
+    target: Target = ACTIVITY
 
     def build(self, graph: Graph) -> tuple[Data, Names]:
         """Return the particles of a sample."""
@@ -67,7 +77,8 @@ class ParticleView:
             pos=_float(graph.nodes[["centroid_z", "centroid_y", "centroid_x"]].to_numpy()[rows]),
             edge_index=torch.from_numpy(np.concatenate([ends[:, kept], ends[::-1, kept]], axis=1)),
             edge_attr=_float(np.concatenate([attributes, attributes])),
-            **label_rows(graph, rows),
+            **label_rows(graph, rows, self.target),
+            **label_sample(graph, self.target),
         )
         return data, {"particles": found.names, "contacts": CONTACT_FEATURES}
 
@@ -91,9 +102,11 @@ class HeteroView:
     ----------
     features : {"size", "own", "surroundings"}
         Of all regions.
+    target : Target
     """
 
     features: str = "surroundings"
+    target: Target = ACTIVITY
 
     def build(self, graph: Graph) -> tuple[HeteroData, Names]:
         """Return the regions of a sample."""
@@ -114,7 +127,9 @@ class HeteroView:
         for phase in materials.phases:
             if phase.active:
                 rows = np.flatnonzero(graph.nodes["phase"] == phase.name)
-                data[phase.name].update(label_rows(graph, rows))
+                data[phase.name].update(label_rows(graph, rows, self.target))
+        for name, values in label_sample(graph, self.target).items():
+            data[name] = values
         _add_terminals(data, graph, materials)
         return data, {
             **dict.fromkeys(phases, found.names),
@@ -135,27 +150,41 @@ class HeteroView:
                 yield "links", data[edges], "edge_attr"
 
 
-def label_rows(graph: Graph, rows: np.ndarray) -> dict[str, Any]:
+def label_rows(graph: Graph, rows: np.ndarray, target: Target = ACTIVITY) -> dict[str, Any]:
     """Return the targets of these rows of ``graph.nodes`` as tensors.
 
     Returns
     -------
     dict
-        ``y`` (log10 of activity, `features.log_activity`), ``activity``, ``volume`` (µm³): float32;
+        ``y`` (what is fitted, such as log-activity), ``activity``, ``volume`` (µm³): float32;
         ``inactive``, ``labelled``: bool; ``node``: int64. Fragments and particles without a value are not
-        labelled, and have 0.
+        labelled, and have 0; where the target is of samples, no particle is.
     """
     nodes = graph.nodes
     columns = {"y": np.zeros(len(nodes)), "activity": np.zeros(len(nodes))}
     flags = {"inactive": np.zeros(len(nodes), bool), "labelled": np.zeros(len(nodes), bool)}
-    if "activity" in nodes.columns and nodes["activity"].notna().any():
-        found = targets(graph)
-        columns["y"][found.rows], columns["activity"][found.rows] = found.log_activity, found.activity
+    if isinstance(target, ParticleTarget) and nodes.get(target.column, pd.Series()).notna().any():
+        found = target.of(graph)
+        columns["y"][found.rows], columns["activity"][found.rows] = target.wanted(found), found.activity
         flags["inactive"][found.rows], flags["labelled"][found.rows] = found.inactive, True
     columns["volume"] = nodes["volume"].to_numpy(np.float64)
     numbers = {name: _float(values[rows]) for name, values in columns.items()}
     tensors = {name: torch.from_numpy(values[rows]) for name, values in flags.items()}
     return {**numbers, **tensors, "node": torch.from_numpy(nodes["node"].to_numpy(np.int64)[rows])}
+
+
+def label_sample(graph: Graph, target: Target) -> dict[str, torch.Tensor]:
+    """Return what is to be predicted of a whole sample: ``figure`` (1,) float64, NaN where it is not known.
+
+    Of a target that is of particles there is none.
+    """
+    if isinstance(target, ParticleTarget):
+        return {}
+    try:
+        figure = target.of(graph)
+    except InputError:  # a sample is predicted whether its figure is known or not; training asks for it
+        figure = float("nan")
+    return {"figure": torch.tensor([figure], dtype=torch.float64)}
 
 
 def labels_of(data: Any) -> dict[str, torch.Tensor]:

@@ -9,8 +9,10 @@ from torch import nn
 from torch_geometric.data import HeteroData
 from torch_geometric.utils import scatter
 
-from tripoint.learn.readout import log_activity, relative_activity
-from tripoint.learn.views import HeteroView, Names, batch_of, labels_of
+from tripoint.learn.messages import Neighbours
+from tripoint.learn.readout import ActivityReadout, Evidence, Readout, readout_of
+from tripoint.learn.targets import Target
+from tripoint.learn.views import ACTIVITY, HeteroView, Names, batch_of, labels_of
 from tripoint.materials import CARRIERS
 
 TERMINAL, JUNCTION = "terminal", "junction"
@@ -69,16 +71,19 @@ class Hetero(nn.Module):
         self.update = nn.ModuleList([_perceptron(2 * hidden, hidden) for _ in range(layers)])
         self.context = nn.Linear(hidden, hidden)
         self.read = nn.Sequential(nn.LayerNorm(hidden), _perceptron(hidden, hidden, 1))
+        self.readout: Readout = ActivityReadout()
 
     @classmethod
-    def for_names(cls, names: Names, **settings: Any) -> Hetero:
+    def for_names(cls, names: Names, *, target: Target = ACTIVITY, **settings: Any) -> Hetero:
         """Return a network for these columns of the data."""
         phases = [key for key in names if key not in (JUNCTION, "contacts", "links")]
         features = {key: len(names[key]) for key in (JUNCTION, "contacts", "links")}
-        return cls(phases, {**features, "regions": len(names[phases[0]])}, **settings)
+        network = cls(phases, {**features, "regions": len(names[phases[0]])}, **settings)
+        network.readout = readout_of(target, network.context.out_features)
+        return network
 
     def forward(self, data: HeteroData) -> torch.Tensor:
-        """Return the log-activity of every region of active material of a batch: (particles,)."""
+        """Return what is asked of every region of active material, (particles,), or of every sample."""
         parts = {kind: encode(data[kind].x) for kind, encode in self.encode.items()}
         first, offset = {}, 0
         for kind, part in parts.items():
@@ -87,21 +92,21 @@ class Hetero(nn.Module):
         hidden = torch.cat(list(parts.values()))
         hidden = hidden + self._from_junctions(hidden, data, first)
         source, target, edge = self._edges(data, first)
+        neighbours = Neighbours.of(source, target, len(hidden))
         sample = torch.cat([batch_of(data[kind]) for kind in parts])
         for _ in range(self.repeats):
             whole = scatter(hidden, sample, reduce="mean")
             hidden = hidden + self.context(whole).index_select(0, sample)
             for send, norm, update in zip(self.send, self.norms, self.update, strict=True):
                 normed = norm(hidden)
-                messages = torch.relu(send(normed).index_select(0, source) + edge)
-                received = scatter(messages, target, dim_size=len(hidden), reduce="mean")
+                received = neighbours.mean_messages(send(normed), edge)
                 hidden = hidden + update(torch.cat([normed, received], dim=1))
         active = [kind for kind in data.node_types if "y" in data[kind]]
         particles = torch.cat([hidden[first[kind] : first[kind] + len(parts[kind])] for kind in active])
         rate = torch.exp(self.read(particles).squeeze(-1))
         labels = labels_of(data)
-        volume, sample = labels["volume"], labels["sample"]
-        return log_activity(relative_activity(rate * volume, volume, sample))
+        evidence = Evidence(rate * labels["volume"], labels["volume"], labels["sample"], hidden, sample)
+        return self.readout(evidence)
 
     def _from_junctions(self, hidden: torch.Tensor, data: HeteroData, first: dict[str, int]) -> torch.Tensor:
         """Return what its junctions tell every region."""
