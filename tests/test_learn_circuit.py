@@ -58,7 +58,7 @@ def test_large_circuits_are_solved_by_conjugate_gradients():
     graph = graph_of()
     circuit = reaction_circuit(graph)
     given = circuit.known, circuit.source, circuit.target, circuit.fixed_potential, circuit.free
-    factorised, iterated = (CircuitSolution.of(*given, direct=limit) for limit in (10**6, 10))
+    factorised, iterated = (CircuitSolution.of(*given, work=limit) for limit in (1e9, 0))
     np.testing.assert_allclose(iterated.potential, factorised.potential, atol=1e-9)
     wanted = np.random.default_rng(0).normal(size=circuit.count)
     expected = factorised.adjoint(wanted)

@@ -15,7 +15,7 @@ from tripoint.graph import Graph
 from tripoint.learn.circuit import KINDS, LINK_FEATURES, REACTION, reaction_circuit
 from tripoint.learn.features import region_features
 from tripoint.learn.readout import ActivityReadout, Evidence, Readout, readout_of
-from tripoint.learn.solution import CircuitSolution
+from tripoint.learn.solution import CircuitSolution, elimination_order
 from tripoint.learn.targets import Target
 from tripoint.learn.views import ACTIVITY, Names, label_rows, label_sample, labels_of
 
@@ -30,7 +30,7 @@ class Potentials(torch.autograd.Function):
               \frac{\partial L}{\partial g_k} = -(\lambda_i - \lambda_j)(\varphi_i - \varphi_j)
 
     for a link k between the nodes i and j, with λ = 0 where the potential is held: one further solution with
-    the same factors, whatever the number of links. The factorisation is SciPy's, on the host, in float64.
+    the same factors, whatever the number of links. In float64, on the host.
     """
 
     @staticmethod
@@ -40,6 +40,7 @@ class Potentials(torch.autograd.Function):
         link_index: torch.Tensor,
         fixed: torch.Tensor,
         free: torch.Tensor,
+        order: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Solve.
 
@@ -50,11 +51,17 @@ class Potentials(torch.autograd.Function):
         fixed : (nodes,)
             Potential of the nodes that are not free.
         free : (nodes,) bool
+        order : (free nodes,) int64, optional
+            Of `solution.elimination_order`.
         """
         ends = link_index.cpu().numpy()
         values = conductance.detach().cpu().numpy().astype(np.float64)
         solution = CircuitSolution.of(
-            values, ends[0], ends[1], fixed.detach().cpu().numpy(), free.cpu().numpy()
+            values,
+            *ends,
+            fixed.detach().cpu().numpy(),
+            free.cpu().numpy(),
+            order=None if order is None else order.cpu().numpy(),
         )
         potential = torch.from_numpy(solution.potential).to(conductance)
         ctx.solution = solution
@@ -69,7 +76,7 @@ class Potentials(torch.autograd.Function):
         adjoint = torch.from_numpy(ctx.solution.adjoint(gradient.cpu().numpy())).to(gradient)
         source, target = link_index
         drop = potential[source] - potential[target]
-        return -(adjoint[source] - adjoint[target]) * drop, None, None, None
+        return -(adjoint[source] - adjoint[target]) * drop, None, None, None, None
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ class CircuitView:
     """The circuit of a sample, as ``torch_geometric.data.Data``.
 
     ``link_index`` (2, links), ``link_attr`` (links, features), ``kind``, ``log_geometric`` (of µm) and
-    ``log_known`` (of µS) per link; ``fixed`` and ``free`` per node; ``particle_index``, ``x`` and the targets
+    ``log_known`` (of µS) per link; ``fixed`` and ``free`` per node; ``elimination_index``, in which order
+    `solution` takes the free nodes; ``particle_index``, ``x`` and the targets
     of `views.label_rows` per region of active material. All as `circuit.ReactionCircuit` describes them.
 
     Parameters
@@ -105,6 +113,9 @@ class CircuitView:
             log_known=torch.from_numpy(known),
             fixed=torch.from_numpy(circuit.fixed_potential),
             free=torch.from_numpy(circuit.free),
+            elimination_index=torch.from_numpy(
+                elimination_order(circuit.source, circuit.target, circuit.free)
+            ),
             particle_index=torch.from_numpy(circuit.particles),
             x=torch.from_numpy(found.values[circuit.particles].astype(np.float32)),
             num_nodes=circuit.count,
@@ -195,7 +206,9 @@ class KnownCircuit(nn.Module):
 def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor:
     """Solve the circuit: the current from ions to electrons in every particle, (particles,) float64."""
     conductance = torch.exp(log_conductance)
-    potential = Potentials.apply(conductance, data.link_index, data.fixed, data.free)
+    potential = Potentials.apply(
+        conductance, data.link_index, data.fixed, data.free, data.elimination_index
+    )
     reaction = data.kind == REACTION
     particle, ion = data.link_index[:, reaction]
     flow = conductance[reaction] * (potential[ion] - potential[particle])
