@@ -58,7 +58,8 @@ class Potentials(torch.autograd.Function):
         values = conductance.detach().cpu().numpy().astype(np.float64)
         solution = CircuitSolution.of(
             values,
-            *ends,
+            ends[0],
+            ends[1],
             fixed.detach().cpu().numpy(),
             free.cpu().numpy(),
             order=None if order is None else order.cpu().numpy(),
@@ -206,9 +207,7 @@ class KnownCircuit(nn.Module):
 def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor:
     """Solve the circuit: the current from ions to electrons in every particle, (particles,) float64."""
     conductance = torch.exp(log_conductance)
-    potential = Potentials.apply(
-        conductance, data.link_index, data.fixed, data.free, data.elimination_index
-    )
+    potential = Potentials.apply(conductance, data.link_index, data.fixed, data.free, data.elimination_index)
     reaction = data.kind == REACTION
     particle, ion = data.link_index[:, reaction]
     flow = conductance[reaction] * (potential[ion] - potential[particle])

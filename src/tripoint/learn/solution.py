@@ -68,11 +68,11 @@ class CircuitSolution:
         place[order] = np.arange(len(order))
         kept = source != target
         conductance, ends = conductance[kept], np.stack([source[kept], target[kept]])
-        diagonal = sum(np.bincount(end, conductance, len(free)) for end in ends)
         held = np.where(free, 0, fixed)
-        flow = sum(
-            np.bincount(end, conductance * held[other], len(free)) for end, other in (ends, ends[::-1])
-        )
+        diagonal, flow = np.zeros(len(free)), np.zeros(len(free))
+        for end, other in (ends, ends[::-1]):
+            diagonal += np.bincount(end, conductance, len(free))
+            flow += np.bincount(end, conductance * held[other], len(free))
         inner = free[ends].all(axis=0)
         answer = _prepared(place[ends[:, inner]], conductance[inner], diagonal[order], work)
         potential = fixed.astype(np.float64)
