@@ -54,11 +54,17 @@ def _run(task: str, words: list[str]) -> int:
         translated = overrides.translate([word for word in given if word != "--debug"])
         return running.run(task, translated, debug)
     except KeyboardInterrupt:
-        swept = {"-m", "--multirun"} & set(words)
-        complain(f"interrupted; {'the runs that were done stay' if swept else 'nothing was written'}")
+        complain(f"interrupted; {_left(task, words)}")
         return 130
     except SystemExit as stop:
         return int(stop.code or 0) if isinstance(stop.code, int | None) else 1
     except Exception as error:
         report(explained(error), error, debug)
         return 1
+
+
+def _left(task: str, words: list[str]) -> str:
+    """Say what there is when a task was interrupted."""
+    if task == "train":
+        return "what was done stays, and the same command goes on from there"
+    return "the runs that were done stay" if {"-m", "--multirun"} & set(words) else "nothing was written"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from concurrent.futures.process import BrokenProcessPool
 
 from tripoint.errors import TripointError
 
@@ -21,6 +22,11 @@ def explained(error: Exception) -> str:
 
     if isinstance(error, TripointError):
         return str(error)
+    if isinstance(error, BrokenProcessPool):
+        return (
+            "a process of the sweep was killed, maybe for lack of memory; what was done stays, start it "
+            "again with fewer runs at a time, with jobs= or hydra.launcher.n_jobs="
+        )
     if isinstance(error, MemoryError):
         return f"there is not enough memory ({error}); crop with roi=, or run on a machine with more"
     if isinstance(error, ModuleNotFoundError) and (missing := str(error.name).split(".")[0]) in LEARN:
@@ -34,6 +40,12 @@ def explained(error: Exception) -> str:
 
 
 def _explained_setting(text: str, key: str | None) -> str:
+    if "Could not find 'hydra/" in text:
+        kind, name = text.rpartition("Could not find 'hydra/")[2].split("'")[0].split("/")
+        return (
+            f"the {kind} {name} is not installed; optuna and joblib come with pip install 'tripoint[sweep]', "
+            "submitit with 'tripoint[slurm]'"
+        )
     if "Missing mandatory value" in text:
         return f"the setting '{key}' is missing; give it as {key}=…"
     if text.startswith("Could not override '"):

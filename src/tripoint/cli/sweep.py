@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,20 +65,13 @@ class Runs:
 
         Raises
         ------
-        InputError
+        BrokenProcessPool
             A process was killed; the runs that were over by then have done their work.
         """
-        try:
-            for done, run in enumerate(as_completed(self._runs)):
-                progress("runs", done, len(self._runs))
-                yield run.result()
-            progress("runs", len(self._runs), len(self._runs))
-        except BrokenProcessPool as error:
-            message = (
-                "a process of the sweep was killed, maybe for lack of memory; what was done stays, "
-                "start it again with fewer jobs="
-            )
-            raise InputError(message) from error
+        for done, run in enumerate(as_completed(self._runs)):
+            progress("runs", done, len(self._runs))
+            yield run.result()
+        progress("runs", len(self._runs), len(self._runs))
 
     def close(self) -> None:
         """Begin no more runs, and wait for those that are under way."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tripoint.cli import tabulating
 from tripoint.cli.messages import say
+from tripoint.cli.outcomes import Done
+from tripoint.cli.progress import shown
 from tripoint.cli.settings import check_number, check_section, check_switch, check_text
 from tripoint.database import GraphDatabase
 from tripoint.errors import InputError
@@ -13,13 +16,16 @@ from tripoint.learn import records
 from tripoint.learn.splitting import Split
 from tripoint.learn.trial import Trial, carry_out
 
+conclude = tabulating.conclude
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
-    """Train and test a model, as ``conf/train.yaml`` says; return the record of the run."""
+
+def run(settings: dict[str, Any]) -> Done | None:
+    """Train and test a model, as ``conf/train.yaml`` says; return what a sweep asks for."""
     if settings.get("benchmark") is not None:
         from tripoint.cli.benchmark import run as run_benchmark
 
-        return run_benchmark(settings)
+        run_benchmark(settings)
+        return None
     database = str(check_text(settings, "database"))
     graphs = _open(database)
     names = samples_of(graphs, settings["where"])
@@ -38,11 +44,14 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         others = _open(str(path))
         tests[str(name)] = (others, samples_of(others, None))
     folder = check_text(settings, "output")
-    record = carry_out(trial, graphs, folder, tests=tests, overwrite=check_switch(settings, "overwrite"))
+    overwrite = check_switch(settings, "overwrite")
+    with shown() as progress:
+        record = carry_out(trial, graphs, folder, tests=tests, overwrite=overwrite, progress=progress)
     for name, scores in record["scores"].items():
         say(f"{name}: {sentence(scores)}")
     say(folder)
-    return record
+    validation = record["validation"]
+    return Done(folder, None if validation is None else validation["mae"], settings["table"])
 
 
 def samples_of(database: GraphDatabase, where: Any) -> list[str]:

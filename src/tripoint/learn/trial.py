@@ -14,12 +14,13 @@ from typing import Any
 from tripoint._version import __version__
 from tripoint.errors import OutputError
 from tripoint.learn import records
-from tripoint.learn.assessment import assess
+from tripoint.learn.assessment import assess, summarise
 from tripoint.learn.checkpoint import Trained
 from tripoint.learn.data import Graphs
 from tripoint.learn.fitting import fit
 from tripoint.learn.labels import MeasuredLabels
 from tripoint.learn.splitting import Split
+from tripoint.record import Progress
 
 STARTED = "settings.json"
 
@@ -62,6 +63,7 @@ def carry_out(
     *,
     tests: Mapping[str, tuple[Graphs, Sequence[str]]] | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Fit, test and record; what was stopped goes on, and what is complete is not done again.
 
@@ -74,6 +76,8 @@ def carry_out(
         Further samples to test on, by the name of the set: graphs and the names of samples in them.
     overwrite : bool
         Whether another run that the folder holds may be replaced.
+    progress : callable, optional
+        Told ``(step, done, total)`` as each epoch begins.
 
     Returns
     -------
@@ -95,15 +99,27 @@ def carry_out(
     begun = time.perf_counter()
     held = (*trial.split.train, *trial.split.validation)
     labelled = MeasuredLabels(graphs, held, trial.noise, trial.share, trial.seed)
-    fitted = fit(labelled, trial.model, trial.split, seed=trial.seed, folder=folder, **trial.training)
+    fitted = fit(
+        labelled,
+        trial.model,
+        trial.split,
+        seed=trial.seed,
+        folder=folder,
+        progress=progress,
+        **trial.training,
+    )
     seconds = time.perf_counter() - begun
+    validation = None
+    if trial.split.validation:
+        validation = summarise(assess(fitted, labelled, trial.split.validation))
     if trial.split.test:
         tests = {"test": (graphs, trial.split.test), **tests}
     found = {name: assess(fitted, among, samples) for name, (among, samples) in tests.items()}
     parameters = None
     if isinstance(fitted, Trained):
         parameters = sum(values.numel() for values in fitted.network.parameters())
-    return records.write(folder, key, found, seconds=seconds, parameters=parameters, tripoint=__version__)
+    figures = {"validation": validation, "seconds": seconds, "parameters": parameters}
+    return records.write(folder, key, found, **figures, tripoint=__version__)
 
 
 def _claimed(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> dict[str, Any] | None:
