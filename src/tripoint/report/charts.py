@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from tripoint.report.wording import short
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 14, 44
+_GUIDE = "#7d8796"
 _FEWEST = 8  # points of which a median is drawn
 LINE_NEEDS = 2 * _FEWEST
 """Points from which on a running median is drawn: a line has two ends."""
@@ -149,6 +150,34 @@ def scatter(
     return frame.svg()
 
 
+def against(
+    groups: Sequence[tuple[str, np.ndarray, np.ndarray]], axis: Axis, upward: str, title: str, factor: float
+) -> Markup:
+    """Draw points of some groups (colour, x, y) about the line on which both are equal, and a band around it.
+
+    Parameters
+    ----------
+    groups : sequence
+    axis : Axis
+        Logarithmic, of both directions.
+    upward : str
+        Label of the axis upwards.
+    title : str
+    factor : float
+        From the line to the edges of the band.
+    """
+    frame = _Frame(axis, replace(axis, label=upward), 420, 320, title)
+    ends = np.array([0.0, 1.0])
+    off = math.log(factor) / math.log(axis.high / axis.low)
+    around = np.array([0.0, off, 1.0, 1.0, 1 - off, 0.0]), np.array([0.0, 0.0, 1 - off, 1.0, 1.0, off])
+    frame.area(*around, _GUIDE)
+    frame.guide(ends, ends)
+    for colour, x, y in groups:
+        step = max(1, math.ceil(len(x) / 2500))
+        frame.points(np.clip(axis(x[::step]), 0, 1), np.clip(axis(y[::step]), 0, 1), colour)
+    return frame.svg()
+
+
 class _Frame:
     """The axes of one chart, and marks within."""
 
@@ -180,8 +209,13 @@ class _Frame:
 
     def band(self, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
         if len(x) > 1:
-            around = _pairs(self._x(np.concatenate([x, x[::-1]])), self._y(np.concatenate([low, high[::-1]])))
-            self._marks.append(f'<path class="band" fill="{colour}" d="M{around}Z"/>')
+            self.area(np.concatenate([x, x[::-1]]), np.concatenate([low, high[::-1]]), colour)
+
+    def area(self, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+        self._marks.append(f'<path class="band" fill="{colour}" d="M{_pairs(self._x(x), self._y(y))}Z"/>')
+
+    def guide(self, x: np.ndarray, y: np.ndarray) -> None:
+        self._marks.append(f'<path class="guide" d="M{_pairs(self._x(x), self._y(y))}"/>')
 
     def points(self, x: np.ndarray, y: np.ndarray, colour: str) -> None:
         size = 3.4 if len(x) > 200 else 6

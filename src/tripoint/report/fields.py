@@ -13,6 +13,8 @@ from tripoint.report.pictures import indexed, meetings, thin
 from tripoint.report.scales import Scale, about_mean, sequential
 from tripoint.report.surfaces import host
 
+PARTICLES_NOTE = "Grey is no active material; grey lines are contacts between particles."
+DEAD_TEXT = "dead: does not react"
 _NO_VALUE, _DEAD, _FIRST = 0, 1, 2  # colours of a picture; those of the scale follow
 
 # channel, what to call it (with the name of what was measured), unit, what is said of it
@@ -96,31 +98,60 @@ def activity_scale(result: Any, values: np.ndarray) -> Scale:
     return sequential(values, 0.02)
 
 
+def prediction_scale(nodes: Any) -> Scale:
+    """Return the scale of predicted activity, that of the known activity where there is one."""
+    if "activity" not in nodes or nodes["activity"].isna().all():
+        return about_mean(nodes["predicted_activity"].to_numpy(np.float64))
+    return about_mean(nodes["activity"].to_numpy(np.float64)[~dead_particles(nodes)])
+
+
 def _activity(result: Any) -> Field:
     nodes = result.graph.nodes
     values = nodes["activity"].to_numpy(np.float64)
     dead = dead_particles(nodes)
     scale = activity_scale(result, values[~dead])
     simulated = "inactive_because" in nodes
-    count = int(nodes["node"].max()) + 1
-    of_region, is_dead = np.full(count, np.nan), np.zeros(count, bool)
-    of_region[nodes["node"]], is_dead[nodes["node"]] = values, dead
-    pictures = []
-    for plane in middle_planes(result.regions):
-        regions = thin(plane)
-        image = _indices(of_region[regions], scale)
-        image[is_dead[regions]] = _DEAD
-        image[meetings(regions, image != _NO_VALUE)] = _NO_VALUE
-        pictures.append(indexed(image, _table(scale)))
     return Field(
         name="activity",
         label="activity" if simulated else f"{activity_name(result.summary)} of each particle",
         unit="",
-        note="Grey is no active material; grey lines are contacts between particles.",
+        note=PARTICLES_NOTE,
         scale=scale,
-        pictures=pictures,
-        entries=[(DEAD, "dead: does not react")] if simulated else [],
+        pictures=particle_pictures(result.regions, nodes["node"], values, scale, dead),
+        entries=[(DEAD, DEAD_TEXT)] if simulated else [],
     )
+
+
+def particle_pictures(
+    regions: Any, labels: Any, values: np.ndarray, scale: Scale, dead: np.ndarray | None = None
+) -> list[str]:
+    """Return the three middle planes with every region in the colour of its value.
+
+    Parameters
+    ----------
+    regions : (z, y, x) int
+        May be a zarr array, or on the GPU.
+    labels : (n,) int
+        Of the regions that have a value.
+    values : (n,) float
+        NaN where there is none after all.
+    scale : Scale
+    dead : (n,) bool, optional
+        Those in the colour of particles that do not react.
+    """
+    planes = [thin(plane) for plane in middle_planes(regions)]
+    count = 1 + max(int(found.max()) for found in (np.asarray(labels), *planes))
+    of_region, is_dead = np.full(count, np.nan), np.zeros(count, bool)
+    of_region[labels] = values
+    if dead is not None:
+        is_dead[labels] = dead
+    pictures = []
+    for plane in planes:
+        image = _indices(of_region[plane], scale)
+        image[is_dead[plane]] = _DEAD
+        image[meetings(plane, image != _NO_VALUE)] = _NO_VALUE
+        pictures.append(indexed(image, _table(scale)))
+    return pictures
 
 
 def _picture(plane: np.ndarray, scale: Scale) -> str:

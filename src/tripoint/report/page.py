@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
-import gzip
-import json
 import os
 import tempfile
 from dataclasses import replace
-from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from tripoint._version import __version__
 from tripoint.errors import OutputError
 from tripoint.report import activity, distributions, sections, tables, transport
 from tripoint.report.charts import LINE_NEEDS
-from tripoint.report.fields import Field, fields
+from tripoint.report.fields import fields
+from tripoint.report.html import field_key, rendered, view_section
 from tripoint.report.network import critical_markers
-from tripoint.report.palette import CARRIER, JUNCTION, MISSING
 from tripoint.report.scene import scene
 from tripoint.report.slices import slices
-from tripoint.report.wording import count, percent, plural
+from tripoint.report.wording import count
 from tripoint.tables import on_gpu
 
 
@@ -100,15 +93,7 @@ def render(result: Any) -> str:
     Reads three planes of every volume and the regions once, slab by slab; beyond a slab it takes at most
     about 0.5 GB, whatever the volume.
     """
-    import jinja2
-
-    loader = jinja2.FunctionLoader(_text)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
-    environment.filters["plural"] = plural
-    return environment.get_template("template.html").render(**_context(result))
+    return rendered("template.html", _context(result))
 
 
 def _context(result: Any) -> dict[str, Any]:
@@ -129,7 +114,7 @@ def _context(result: Any) -> dict[str, Any]:
         "phases": tables.phase_rows(result),
         "subvolumes": summary.get("representativity", {}).get("subvolumes"),
         "slices": slices(result, found),
-        "fields": [_field(field) for field in found],
+        "fields": [field_key(field) for field in found],
         "junctions": tables.junction_rows(result),
         "has_terminals": bool(result.sample.materials.terminals),
         "interfaces": tables.interface_rows(result),
@@ -143,59 +128,8 @@ def _context(result: Any) -> dict[str, Any]:
         "activity": activity.section(result),
         "graph": {key: count(value) for key, value in summary.get("graph", {}).items()},
         "provenance": sections.provenance(result),
-        "ink": JUNCTION | CARRIER | {"missing": MISSING},
-        "view": _view(view) if view else None,
-        "style": Markup(_text("report.css")),
-        "script": Markup(_text("report.js")),
+        "view": view_section(view) if view else None,
     }
-
-
-def _view(view: dict[str, Any]) -> dict[str, Any]:
-    left_out = view["particles"] - view["shown"]
-    return {
-        "payload": Markup(_json(view["payload"])),
-        "plotly": Markup(_plotly()),
-        "shown": count(view["shown"]),
-        "particles": count(view["particles"]),
-        "left_out": count(left_out) if left_out else "",
-        "volume_share": percent(view["volume_share"]),
-        "triangles": count(view["triangles"]),
-        "contacts_shown": count(view["contacts_shown"]),
-        "contacts": count(view["contacts"]),
-        "all_contacts": view["contacts_shown"] == view["contacts"],
-        "properties": [entry["label"] for entry in view["payload"]["properties"]],
-        "critical": [carrier for carrier, entry in view["payload"]["critical"].items() if entry["count"]],
-    }
-
-
-def _field(field: Field) -> dict[str, Any]:
-    return {
-        "name": field.name,
-        "label": field.label,
-        "unit": field.unit,
-        "note": field.note,
-        "gradient": field.scale.gradient,
-        "ends": field.scale.ends,
-        "entries": field.entries,
-    }
-
-
-def _json(payload: dict[str, Any]) -> str:
-    """Return JSON that cannot end the script element it stands in, whatever names it holds."""
-    text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-@lru_cache(maxsize=1)
-def _plotly() -> str:
-    """Return plotly.js from the plotly package, compressed to a third; the browser unpacks it."""
-    from plotly.offline import get_plotlyjs
-
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode("ascii")
-
-
-def _text(name: str) -> str:
-    return (resources.files("tripoint.report") / name).read_text(encoding="utf-8")
 
 
 def _date(summary: dict[str, Any]) -> str:

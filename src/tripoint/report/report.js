@@ -5,6 +5,7 @@
 (() => {
   const stack = document.querySelector(".slices");
   const layers = document.getElementById("layers");
+  if (!layers) return;
   const junction = layers.querySelector("[name=junction]");
   const wanted = { structure: true, field: false }; // the boundary hides what a field shows, until it is asked for
   layers.addEventListener("change", ({ target }) => {
@@ -70,7 +71,7 @@ function scaled(property) {
   const f = property.log ? Math.log : (v) => v;
   const [low, high] = [f(property.low), f(property.high)];
   if (high <= low) return property.values.map((value) => value - value + 0.5);
-  const middle = property.middle === null ? (low + high) / 2 : property.middle;
+  const middle = property.middle === null ? (low + high) / 2 : f(property.middle);
   const within = (value) => Math.min(high, Math.max(low, f(value)));
   return property.values.map((value) => {
     const at = within(value);
@@ -244,7 +245,7 @@ async function showView() {
   await loadPlotly();
   box.textContent = "";
   const state = { property: 0, surface: true, graph: false, critical: new Set(), axis: 2, cut: 1 };
-  const preferred = ["activity", "equivalent_diameter"].map((name) => scene.properties.findIndex((p) => p.column === name)).find((i) => i >= 0);
+  const preferred = ["predicted_activity", "activity", "equivalent_diameter"].map((name) => scene.properties.findIndex((p) => p.column === name)).find((i) => i >= 0);
   if (preferred !== undefined) state.property = preferred;
   byId("view-property").value = state.property;
   // true proportions, and an elongated volume fits as well

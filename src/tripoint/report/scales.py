@@ -49,6 +49,8 @@ class Scale:
     def ends(self) -> tuple[str, str, str]:
         """The values at both ends and in the middle, with as many digits as tell them apart."""
         middle = (self.low + self.high) / 2 if self.middle is None else self.middle
+        if self.log and self.middle is not None:
+            return number(self.low, 2), short(middle), number(self.high, 2)
         reach, span = max(abs(self.low), abs(self.high)), self.high - self.low
         digits = max(3, 2 + math.ceil(math.log10(reach / span))) if span > 0 else 3
         # what is noise about zero next to the others is zero
@@ -78,3 +80,11 @@ def about_mean(values: np.ndarray) -> Scale:
     finite = values[np.isfinite(values)]
     low, high = np.quantile(finite, [0.02, 0.98]) if len(finite) else (0.0, 2.0)
     return Scale(min(0.0, float(low)), max(2.0, float(high)), middle=1.0)
+
+
+def about_one(ratios: np.ndarray) -> Scale:
+    """Return the scale of a ratio: 1 in the middle, logarithmic, to a factor of 2 or more on either side."""
+    known = ratios[np.isfinite(ratios) & (ratios > 0)]
+    far = float(np.quantile(np.abs(np.log(known)), 0.95)) if len(known) else 0.0
+    factor = max(2.0, math.exp(far))
+    return Scale(1 / factor, factor, middle=1.0, log=True)

@@ -12,9 +12,9 @@ import pandas as pd
 
 from tripoint.materials import CARRIERS
 from tripoint.report.activity_source import activity_name
-from tripoint.report.fields import activity_scale, dead_particles
+from tripoint.report.fields import activity_scale, dead_particles, prediction_scale
 from tripoint.report.palette import CARRIER, DEAD, MISSING, phase_colours
-from tripoint.report.scales import sequential
+from tripoint.report.scales import Scale, about_one, sequential
 from tripoint.report.surfaces import surfaces
 from tripoint.report.wording import minus
 
@@ -23,7 +23,9 @@ _CONTACTS_AT_MOST = 12_000
 
 # column, what to call it, unit; carriers' columns are added where a table has them
 _PROPERTIES = (
+    ("predicted_activity", "predicted activity", ""),
     ("activity", "activity", ""),
+    ("predicted_ratio", "predicted / known activity", ""),
     ("phase", "phase", ""),
     ("equivalent_diameter", "equivalent diameter", "µm"),
     ("volume", "volume", "µm³"),
@@ -38,6 +40,7 @@ _PROPERTIES = (
     ("reaction_current", "reaction current", "µA"),
     ("touches_border", "cut by the border of the volume", ""),
 )
+_PREDICTED = ("predicted_activity", "predicted_ratio")
 _PER_CARRIER = (
     ("reaches_", "reaches the {} terminal", ""),
     ("path_resistance_", "{} path: resistance", None),  # depends on whether conductivities are given
@@ -182,7 +185,7 @@ def _continuous(result: Any, nodes: pd.DataFrame, column: str, values: np.ndarra
     entry: dict[str, Any] = {"kind": "continuous", "missing": int(np.isnan(values).sum())}
     dead = dead_particles(nodes)
     reacting = column in ("activity", "reaction_current")
-    if reacting:
+    if reacting or column in _PREDICTED:
         measured = "inactive_because" not in nodes
         entry["without"] = "not measured or no active material" if measured else "no active material"
     if reacting and dead.any():
@@ -191,9 +194,7 @@ def _continuous(result: Any, nodes: pd.DataFrame, column: str, values: np.ndarra
         places = {reason: i for i, reason in enumerate(reasons)}
         entry |= {"reasons": reasons, "dead": pack([places.get(b, -1) for b in because], np.int32)}
         values = values[~dead]
-    scale = (
-        activity_scale(result, values) if column == "activity" else sequential(values, 0.02, may_be_log=True)
-    )
+    scale = _scale(result, column, values)
     return entry | {
         "low": scale.low,
         "high": scale.high,
@@ -201,6 +202,16 @@ def _continuous(result: Any, nodes: pd.DataFrame, column: str, values: np.ndarra
         "log": scale.log,
         "stops": list(scale.stops),
     }
+
+
+def _scale(result: Any, column: str, values: np.ndarray) -> Scale:
+    if column == "activity":
+        return activity_scale(result, values)
+    if column == "predicted_activity":
+        return prediction_scale(result.graph.nodes)
+    if column == "predicted_ratio":
+        return about_one(values)
+    return sequential(values, 0.02, may_be_log=True)
 
 
 def _contacts(contacts: pd.DataFrame, chosen: pd.DataFrame) -> tuple[np.ndarray, int]:

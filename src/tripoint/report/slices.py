@@ -50,17 +50,42 @@ class Slice:
 
 
 def slices(result: Any, fields: Sequence[Field] = ()) -> list[Slice]:
-    """Return the middle x–y, x–z and y–z planes, at one scale.
+    """Return the middle x–y, x–z and y–z planes with all layers, at one scale.
 
     Only these three planes are read from the volumes, which may be zarr arrays.
     """
-    sample = result.sample
+    found = drawn(result.sample)
+    for axis, one in enumerate(found):
+        one.layers.update(_structure(result, axis))
+        one.layers.update({field.name: field.pictures[axis] for field in fields})
+        if result.junction_map is not None:
+            touched = host(result.junction_map[_cut(result.sample.shape, axis)])
+            has_terminals = bool(result.sample.materials.terminals)
+            one.layers["junction"] = _junction_layer(touched, has_terminals, one.drawing["widened"])
+    return found
+
+
+def drawn(sample: Any, width: float = _WIDTH, height: float = _HEIGHT) -> list[Slice]:
+    """Return the frames of the three middle planes at one scale, without layers.
+
+    Parameters
+    ----------
+    sample : Sample
+        Of which shape, spacing and terminals are looked at.
+    width, height : float
+        Of the drawing of one slice at most, px.
+    """
     extent = [n * s for n, s in zip(sample.shape, sample.spacing, strict=True)]
     planes = [_plane(axis) for axis in range(3)]
     widest = max(extent[across] for _, _, across in planes)
     highest = max(extent[down] for _, down, _ in planes)
-    scale = min((_WIDTH - 2 * _MARGIN) / widest, (_HEIGHT - 2 * _MARGIN) / highest)
-    return [_slice(result, *plane, extent, scale, fields) for plane in planes]
+    scale = min((width - 2 * _MARGIN) / widest, (height - 2 * _MARGIN) / highest)
+    return [_frame(sample, *plane, extent, scale) for plane in planes]
+
+
+def _cut(shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
+    """Return what picks the middle plane across an axis."""
+    return tuple(shape[axis] // 2 if other == axis else slice(None) for other in range(3))
 
 
 def _plane(axis: int) -> tuple[int, int, int]:
@@ -69,28 +94,8 @@ def _plane(axis: int) -> tuple[int, int, int]:
     return axis, down, across
 
 
-def _slice(
-    result: Any,
-    axis: int,
-    down: int,
-    across: int,
-    extent: list[float],
-    scale: float,
-    fields: Sequence[Field],
-) -> Slice:
-    sample = result.sample
+def _frame(sample: Any, axis: int, down: int, across: int, extent: list[float], scale: float) -> Slice:
     index = sample.shape[axis] // 2
-    at = tuple(index if other == axis else slice(None) for other in range(3))
-    widened = scale * min(sample.spacing) < 1
-    phases = host(sample.phases[at])
-    layers = {
-        "phases": _phase_layer(phases, sample),
-        "particles": _particle_layer(host(result.regions[at]), phases, sample),
-        **{field.name: field.pictures[axis] for field in fields},
-    }
-    if result.junction_map is not None:
-        touched = host(result.junction_map[at])
-        layers["junction"] = _junction_layer(touched, bool(sample.materials.terminals), widened)
     width, height = extent[across] * scale, extent[down] * scale
     bar = _round_length(0.28 * extent[across])
     place = (index + 0.5) * sample.spacing[axis]
@@ -100,14 +105,24 @@ def _slice(
         ),
         drawing={
             "width": width, "height": height, "left": _MARGIN, "top": _MARGIN,
-            "widened": widened,
+            "widened": scale * min(sample.spacing) < 1,
             "bar": bar * scale, "bar_label": f"{short(bar)}\u00a0µm",
         },
-        layers=layers,
+        layers={},
         across=AXES[across],
         down=AXES[down],
         terminals=_terminals(sample.materials.terminals, down, across),
     )  # fmt: skip
+
+
+def _structure(result: Any, axis: int) -> dict[str, str]:
+    """Return the layers of phases and of particles."""
+    at = _cut(result.sample.shape, axis)
+    phases = host(result.sample.phases[at])
+    return {
+        "phases": _phase_layer(phases, result.sample),
+        "particles": _particle_layer(host(result.regions[at]), phases, result.sample),
+    }
 
 
 def _phase_layer(phases: np.ndarray, sample: Any) -> str:
