@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
-import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
 
+from tripoint.database.content import hash_settings
 from tripoint.errors import InputError
-from tripoint.learn.checkpoint import Trained
+from tripoint.io.tables import plain
+from tripoint.learn.checkpoint import Trained, phases_of
+from tripoint.learn.conformal import calibrate
 from tripoint.learn.data import GraphDataModule, Graphs
+from tripoint.learn.epochs import BestWeights, FiniteErrors, Metrics, OwnRandomNumbers, Resumable, Told
+from tripoint.learn.features import materials_of
+from tripoint.learn.module import check_labels
 from tripoint.learn.splitting import Split
+from tripoint.learn.targets import Figure, FiguredGraphs, Target, target_of, to_mapping
+from tripoint.learn.trainers import fitting, make_trainer
+from tripoint.record import Progress
 
-MEASURE = "validation_mae"
-WEIGHTS, RESUME = "model.pt", "last.ckpt"
+WEIGHTS = "model.pt"
 
 
-def train(
+def train(  # noqa: PLR0913  # each of them is one word on the command line
     graphs: Graphs,
     model: Mapping[str, Any],
     split: Split,
@@ -31,8 +35,10 @@ def train(
     patience: int | None = None,
     batch_size: int = 4,
     seed: int = 0,
+    target: str | Mapping[str, Any] | Target = "activity",
     folder: str | Path | None = None,
     trainer: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> Trained:
     """Train a network, and keep the weights of the epoch that fits the validation split best.
 
@@ -51,11 +57,16 @@ def train(
         Samples per step.
     seed : int
         Of the weights and of the order of samples. On the host the same seed gives the same weights.
+    target : str, mapping or Target
+        What is predicted, as `targets.target_of` takes it.
     folder : path, optional
-        Gets ``model.pt`` (`checkpoint.Trained`), ``metrics.csv`` (of this run) and ``last.ckpt``, from which
-        a training that was stopped goes on.
+        Gets ``model.pt`` (`checkpoint.Trained`), ``metrics.csv`` (a row per epoch) and ``last.ckpt``, from
+        which a training that was stopped goes on to the same weights as if it had not been.
     trainer : mapping, optional
-        Further settings of Lightning's ``Trainer``, such as accelerator, devices, precision, strategy.
+        Settings of Lightning's ``Trainer``, such as accelerator, devices, precision, strategy; and
+        ``tensorboard``, whether the folder gets what TensorBoard reads.
+    progress : callable, optional
+        Told ``(step, done, total)`` as each epoch begins.
 
     Returns
     -------
@@ -64,7 +75,11 @@ def train(
     Raises
     ------
     InputError
-        A model without a network; a split without training samples.
+        Numbers that are none; a model without a network; a split without training samples; settings that
+        do not fit, or are not those with which the folder's training was stopped; an error that is no
+        number any more.
+    DeviceError
+        A GPU is asked for that is not there.
     """
     from hydra.utils import instantiate
 
@@ -72,86 +87,49 @@ def train(
         name = model.get("name", "")
         message = f"the model {name!r} has no network to train; take one that has a view and a network"
         raise InputError(message)
+    _check_whole(epochs=(epochs, 1), batch_size=(batch_size, 1), seed=(seed, 0))
+    if patience is not None:
+        _check_whole(patience=(patience, 1))
     lightning.seed_everything(seed, verbose=False)
     parts = instantiate(dict(model), _convert_="all")
-    data = GraphDataModule(graphs, parts["view"], split, batch_size=batch_size, seed=seed)
-    network = parts["network"](data.names)
+    target = target_of(target)
+    graphs = FiguredGraphs(graphs) if isinstance(target, Figure) else graphs
+    view = replace(parts["view"], target=target)
+    data = GraphDataModule(graphs, view, split, batch_size=batch_size, seed=seed)
+    network = parts["network"](data.names, target=target)
     if "training" in parts:
-        _fit(parts["training"](network), data, epochs, patience, folder, dict(trainer or {}))
-    trained = Trained(network, parts["view"], data.names, data.scalings, split, dict(model))
+        check_labels(network, data)
+        network.readout.begin(network, data.train_dataloader())
+        callbacks: list[Any] = [OwnRandomNumbers(seed), FiniteErrors(), Told(progress)]
+        if split.validation:
+            callbacks.append(BestWeights(patience))
+        resumable = None
+        if folder is not None:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            asked = (model, split.to_mapping(), to_mapping(target), epochs, patience, batch_size, seed)
+            resumable = Resumable(folder, hash_settings(plain({"asked": asked})))
+            callbacks += [Metrics(folder), resumable]
+        fitting(
+            make_trainer(
+                trainer or {}, callbacks, epochs=epochs, folder=folder, validate=bool(split.validation)
+            ),
+            parts["training"](network),
+            data,
+            resumable,
+        )
+    phases = phases_of(materials_of(graphs[split.train[0]]))
+    trained = Trained(network, view, data.names, data.scalings, split, dict(model), phases)
+    if split.calibration:
+        trained = replace(trained, conformal=calibrate(trained, graphs, split.calibration))
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         trained.save(Path(folder) / WEIGHTS)
     return trained
 
 
-class BestWeights(Callback):
-    """Keep the weights of the best epoch in memory, and put them back when training ends."""
-
-    def __init__(self) -> None:
-        self.least = float("inf")
-        self.weights: dict[str, torch.Tensor] = {}
-
-    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Look at the error of the validation split."""
-        error = trainer.callback_metrics.get(MEASURE)
-        if error is not None and float(error) < self.least:
-            self.least = float(error)
-            state = pl_module.network.state_dict()
-            self.weights = {name: values.detach().clone() for name, values in state.items()}
-
-    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Put the best weights back."""
-        if self.weights:
-            pl_module.network.load_state_dict(self.weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint holds of it."""
-        return {"least": self.least, "weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
-        self.least, self.weights = state_dict["least"], state_dict["weights"]
-
-
-def _fit(
-    module: Any,
-    data: GraphDataModule,
-    epochs: int,
-    patience: int | None,
-    folder: str | Path | None,
-    settings: dict[str, Any],
-) -> None:
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    validated = bool(data.split.validation)
-    callbacks: list[Any] = [BestWeights()] if validated else []
-    if validated and patience is not None:
-        callbacks.append(EarlyStopping(MEASURE, patience=patience))
-    resume = None
-    if folder is not None:
-        callbacks.append(
-            ModelCheckpoint(str(folder), save_last=True, save_top_k=0, enable_version_counter=False)
-        )
-        resume = str(Path(folder) / RESUME) if (Path(folder) / RESUME).is_file() else None
-    chosen = {
-        "accelerator": "cpu",
-        "devices": 1,
-        "deterministic": True,
-        "gradient_clip_val": 1.0,
-        "enable_progress_bar": False,
-        "logger": CSVLogger(str(folder), name="", version="") if folder is not None else False,
-        **settings,
-    }
-    with warnings.catch_warnings():
-        # What Lightning advises of processes for loading: samples are in memory.
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        lightning.Trainer(
-            max_epochs=epochs,
-            callbacks=callbacks,
-            enable_checkpointing=folder is not None,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            limit_val_batches=1.0 if validated else 0,
-            log_every_n_steps=1,
-            **chosen,
-        ).fit(module, data, ckpt_path=resume)
+def _check_whole(**given: tuple[Any, int]) -> None:
+    """Refuse what is no whole number, or below the least one that makes sense."""
+    for name, (value, least) in given.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            message = f"{name} is {value!r}; expected a whole number of at least {least}"
+            raise InputError(message)
