@@ -9,8 +9,8 @@ from tripoint.cli import tabulating
 from tripoint.cli.messages import say
 from tripoint.cli.outcomes import Done
 from tripoint.cli.progress import shown
+from tripoint.cli.samples import open_database, samples_of
 from tripoint.cli.settings import check_number, check_section, check_switch, check_text
-from tripoint.database import GraphDatabase
 from tripoint.errors import InputError
 from tripoint.learn import records
 from tripoint.learn.splitting import Split
@@ -27,7 +27,7 @@ def run(settings: dict[str, Any]) -> Done | None:
         run_benchmark(settings)
         return None
     database = str(check_text(settings, "database"))
-    graphs = _open(database)
+    graphs = open_database(database)
     names = samples_of(graphs, settings["where"])
     labels, training = check_section(settings, "labels"), dict(check_section(settings, "training"))
     trial = Trial(
@@ -41,7 +41,7 @@ def run(settings: dict[str, Any]) -> Done | None:
     )
     tests = {}
     for name, path in check_section(settings, "tests").items():
-        others = _open(str(path))
+        others = open_database(str(path))
         tests[str(name)] = (others, samples_of(others, None))
     folder = check_text(settings, "output")
     overwrite = check_switch(settings, "overwrite")
@@ -54,28 +54,6 @@ def run(settings: dict[str, Any]) -> Done | None:
     return Done(folder, None if validation is None else validation["mae"], settings["table"])
 
 
-def samples_of(database: GraphDatabase, where: Any) -> list[str]:
-    """Return the names of the samples that fulfil a condition.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    if where is None:
-        names = sorted(database)
-    else:
-        names = database.sql(f"select sample from samples where {where} order by sample")["sample"].tolist()
-    if not names:
-        found = "is empty" if where is None else f"has no sample where {where}"
-        message = (
-            f"the database {database.store} {found}; fill it with tripoint synth -m database=… or "
-            "tripoint analyze … database=…"
-        )
-        raise InputError(message)
-    return [str(name) for name in names]
-
-
 def sentence(scores: dict[str, Any]) -> str:
     """Say how far off predictions are."""
     r2 = "–" if scores["r2"] is None else f"{scores['r2']:.3f}"
@@ -84,14 +62,6 @@ def sentence(scores: dict[str, Any]) -> str:
         f"[{scores['mae_low']:.4f}, {scores['mae_high']:.4f}], R² {r2}, of activity "
         f"{scores['linear_mae']:.4f}, on {scores['particles']} particles of {scores['samples']} samples"
     )
-
-
-def _open(path: str) -> GraphDatabase:
-    """Open a database that is there."""
-    if "://" not in path and not Path(path).is_dir():
-        message = f"there is no database {path}; fill one with tripoint synth -m database={path} …"
-        raise InputError(message)
-    return GraphDatabase(path)
 
 
 def _split(section: dict[str, Any], names: list[str]) -> Split:
