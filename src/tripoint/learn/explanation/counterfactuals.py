@@ -25,6 +25,17 @@ LEAST_OVERLAP = 0.5
 """Share of voxels in common, of all of both, below which a particle is not the same any more."""
 
 
+MOVED = 0.1
+"""Change of activity, relative to the sample's mean, from which on its direction counts."""
+
+_CHANGES = (
+    ("simulated", "activity", "simulated_edited"),
+    ("predicted", "predicted", "predicted_edited"),
+    ("predicted_volume", "predicted", "predicted_volume"),
+    ("known", "known", "known_edited"),
+)
+
+
 @dataclass(frozen=True)
 class Volume:
     """The voxels of a sample, and how they are analysed.
@@ -121,7 +132,9 @@ def counterfactuals(
         ``predicted``; then of the edited graph ``predicted_edited`` and, where the materials give the
         constants, ``known_edited``, by the circuit without learning (``known`` before); then of the edited
         volume, analysed and simulated again, ``simulated_edited``, ``predicted_volume`` and ``overlap`` of
-        the particle with what it became. Where it became another one (`LEAST_OVERLAP`) these are NaN.
+        the particle with what it became. Where it became another one (`LEAST_OVERLAP`) these are NaN. The
+        changes of log-activity are ``simulated_change``, ``predicted_change``, ``predicted_volume_change``
+        and ``known_change``.
     """
     edits = tuple(edits)
     rows: list[dict[str, Any]] = []
@@ -147,7 +160,10 @@ def counterfactuals(
                     "known_edited": _known(other).get(node, np.nan),
                 }
                 rows.append(row | _simulated(fitted, volume, int(node), edit))
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    for name, start, end in _CHANGES:
+        table[f"{name}_change"] = log_activity(table[end]) - log_activity(table[start])
+    return table
 
 
 def summarize(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -159,31 +175,21 @@ def summarize(table: pd.DataFrame) -> list[dict[str, Any]]:
         ``edit``, ``particles``; mean changes ``predicted``, ``predicted_volume``, ``known`` and
         ``simulated``; ``mae`` of the predicted against the simulated change and ``mae_volume`` of that on
         the edited volume's graph; ``same_direction``, the share of changes of the same sign among those that
-        move by more than a tenth of the mean activity. None where nothing was simulated.
+        move by more than `MOVED`. None where nothing was simulated.
     """
     found = []
     for edit, group in table.groupby("edit", sort=False):
-        move = {
-            name: log_activity(group[after]) - log_activity(group[before])
-            for name, before, after in (
-                ("predicted", "predicted", "predicted_edited"),
-                ("predicted_volume", "predicted", "predicted_volume"),
-                ("known", "known", "known_edited"),
-                ("simulated", "activity", "simulated_edited"),
-            )
-        }
-        both = move["simulated"].notna() & move["predicted"].notna()
-        moved = both & ((group["simulated_edited"] - group["activity"]).abs() > 0.1)
-        same = np.sign(move["predicted"]) == np.sign(move["simulated"])
+        simulated, predicted = group["simulated_change"], group["predicted_change"]
+        moved = simulated.notna() & ((group["simulated_edited"] - group["activity"]).abs() > MOVED)
         entry: dict[str, Any] = {
             "edit": edit,
             "particles": len(group),
-            "simulated_particles": int(both.sum()),
+            "simulated_particles": int(simulated.count()),
         }
-        entry |= {str(name): _mean(values) for name, values in move.items()}
-        entry["mae"] = _mean((move["predicted"] - move["simulated"]).abs())
-        entry["mae_volume"] = _mean((move["predicted_volume"] - move["simulated"]).abs())
-        entry["same_direction"] = _mean(same[moved])
+        entry |= {name: _mean(group[f"{name}_change"]) for name, _, _ in _CHANGES}
+        entry["mae"] = _mean((predicted - simulated).abs())
+        entry["mae_volume"] = _mean((group["predicted_volume_change"] - simulated).abs())
+        entry["same_direction"] = _mean((np.sign(predicted) == np.sign(simulated))[moved])
         found.append(entry)
     return found
 

@@ -14,6 +14,7 @@ from tripoint.errors import InputError
 from tripoint.graph import Graph
 from tripoint.learn.checkpoint import Trained
 from tripoint.learn.data import GraphDataset, Graphs, scale
+from tripoint.learn.ensemble import Ensemble
 from tripoint.learn.explanation.absence import Permutations, from_particles, from_regions
 from tripoint.learn.explanation.circuits import from_circuit, open_circuit
 from tripoint.learn.explanation.groups import (
@@ -42,12 +43,13 @@ class Subject(Protocol):
     ----------
     groups : tuple of str
         Those of `groups.GROUPS` that the model knows something of.
-    truth : (particles,) float64
-        Log-activity.
+    activity, truth : (particles,) float64
+        Activity, and its logarithm.
     sample : (particles,) str
     """
 
     groups: tuple[str, ...]
+    activity: np.ndarray
     truth: np.ndarray
     sample: np.ndarray
 
@@ -61,15 +63,16 @@ class BaselineSubject:
     def __init__(self, fitted: FittedBaseline, graphs: Graphs, samples: Iterable[str]) -> None:
         self.fitted = fitted
         self._parts: list[np.ndarray] = []
-        truth, name = [], []
+        activity, name = [], []
         for sample in samples:
             graph = graphs[sample]
             known = targets(graph)
             self._parts.append(region_features(graph, fitted.features).values[known.rows])
-            truth.append(known.log_activity)
+            activity.append(known.activity)
             name.append(np.full(len(known.rows), sample, object))
-        _check_samples(truth)
-        self.truth, self.sample = np.concatenate(truth), np.concatenate(name)
+        _check_samples(activity)
+        self.activity, self.sample = np.concatenate(activity), np.concatenate(name)
+        self.truth = log_activity(self.activity)
         self.groups = in_order(map(group_of, fitted.names))
 
     def predict(self, absent: Collection[str] = (), seed: int = 0) -> np.ndarray:
@@ -90,7 +93,7 @@ class NetworkSubject:
     def __init__(self, trained: Trained, graphs: Graphs, samples: Iterable[str]) -> None:
         self.network = trained.network.eval()
         self._parts: list[tuple[Any, Callable[..., Any]]] = []
-        truth, name = [], []
+        activity, name = [], []
         found: set[str] = set()
         for sample in samples:
             graph = graphs[sample].to("cpu")
@@ -100,10 +103,11 @@ class NetworkSubject:
             # In the order of the network's predictions, which is that of its labels.
             labels = labels_of(data)
             values = labels["activity"][labels["labelled"]].numpy().astype(np.float64)
-            truth.append(log_activity(values))
+            activity.append(values)
             name.append(np.full(len(values), sample, object))
-        _check_samples(truth)
-        self.truth, self.sample = np.concatenate(truth), np.concatenate(name)
+        _check_samples(activity)
+        self.activity, self.sample = np.concatenate(activity), np.concatenate(name)
+        self.truth = log_activity(self.activity)
         self.groups = in_order(found)
 
     def predict(self, absent: Collection[str] = (), seed: int = 0) -> np.ndarray:
@@ -119,18 +123,37 @@ class NetworkSubject:
         return np.concatenate(predicted)
 
 
+class EnsembleSubject:
+    """The mean of several networks."""
+
+    def __init__(self, ensemble: Ensemble, graphs: Graphs, samples: Iterable[str]) -> None:
+        names = list(samples)
+        self.members = [NetworkSubject(member, graphs, names) for member in ensemble.members]
+        first = self.members[0]
+        self.groups, self.sample = first.groups, first.sample
+        self.activity, self.truth = first.activity, first.truth
+
+    def predict(self, absent: Collection[str] = (), seed: int = 0) -> np.ndarray:
+        """Return the log-activity predicted without some groups: (particles,)."""
+        return np.mean([member.predict(absent, seed) for member in self.members], axis=0)
+
+
 def subject_of(fitted: Fitted, graphs: Graphs, samples: Iterable[str]) -> Subject:
     """Return what is asked of a fitted model, network or not.
 
     Raises
     ------
     InputError
-        No samples, or samples whose activity is not known.
+        No samples, samples whose activity is not known, or a model that nothing can be taken from.
     """
     if isinstance(fitted, FittedBaseline):
         return BaselineSubject(fitted, graphs, samples)
-    assert isinstance(fitted, Trained)
-    return NetworkSubject(fitted, graphs, samples)
+    if isinstance(fitted, Ensemble):
+        return EnsembleSubject(fitted, graphs, samples)
+    if isinstance(fitted, Trained):
+        return NetworkSubject(fitted, graphs, samples)
+    message = f"a {type(fitted).__name__} cannot be explained; give a trained network or a fitted baseline"
+    raise InputError(message)
 
 
 def _prepared(trained: Trained, graph: Graph) -> tuple[Any, set[str], Callable[..., Any]]:
