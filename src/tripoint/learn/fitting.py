@@ -12,10 +12,12 @@ import pandas as pd
 
 from tripoint.errors import InputError
 from tripoint.graph import Graph
-from tripoint.learn.baselines import ParticleTable
+from tripoint.learn.baselines import ACTIVITY, pooled_features, table_of
+from tripoint.learn.conformal import Estimate, answer
 from tripoint.learn.data import Graphs
-from tripoint.learn.features import linear_activity, materials_of, region_features
+from tripoint.learn.features import materials_of, region_features
 from tripoint.learn.splitting import Split
+from tripoint.learn.targets import Figure, Target, target_of
 from tripoint.learn.training import train
 
 
@@ -23,7 +25,7 @@ class Fitted(Protocol):
     """What can be asked of a model that was fitted."""
 
     def predict(self, graph: Graph) -> pd.DataFrame:
-        """Return ``node``, ``predicted_log_activity``, ``predicted_activity`` of active regions."""
+        """Return ``node``, ``predicted_log_activity`` and ``predicted_activity``, or what the target has."""
 
 
 @dataclass(frozen=True)
@@ -36,40 +38,47 @@ class FittedBaseline:
     names : tuple of str
         Columns of the features.
     model : callable
-        Log-activity of (particles, features).
+        Prediction of (rows, features), such as log-activity.
+    target : Target
     """
 
     features: str
     names: tuple[str, ...]
     model: Callable[[np.ndarray], np.ndarray]
+    target: Target = ACTIVITY
 
     def predict(self, graph: Graph) -> pd.DataFrame:
-        """Predict the activity of every region of active material, as `checkpoint.Trained.predict`.
+        """Predict every region of active material, or the sample, as `checkpoint.Trained.predict`.
 
         Raises
         ------
         InputError
             A graph with other features than those of the training.
         """
+        return answer(self.target, self.estimate(graph), None)
+
+    def estimate(self, graph: Graph) -> Estimate:
+        """Predict one sample in the units of what is fitted."""
         graph = graph.to("cpu")
-        found = region_features(graph, self.features)
-        if found.names != self.names:
-            differing = sorted(set(found.names) ^ set(self.names))
+        node = None
+        if isinstance(self.target, Figure):
+            pooled = pooled_features(graph, self.features)
+            names, values = tuple(pooled), np.array([list(pooled.values())])
+        else:
+            found = region_features(graph, self.features)
+            active = [phase.name for phase in materials_of(graph).phases if phase.active]
+            rows = np.flatnonzero(graph.nodes["phase"].isin(active))
+            node = graph.nodes["node"].to_numpy()[rows]
+            names, values = found.names, found.values[rows]
+        if names != self.names:
+            differing = sorted(set(names) ^ set(self.names))
             message = (
                 f"sample '{graph.metadata.get('name', '')}' has other features than the model takes: "
                 f"{', '.join(differing[:5])}; take samples of the same materials"
             )
             raise InputError(message)
-        active = [phase.name for phase in materials_of(graph).phases if phase.active]
-        rows = np.flatnonzero(graph.nodes["phase"].isin(active))
-        predicted = self.model(found.values[rows])
-        return pd.DataFrame(
-            {
-                "node": graph.nodes["node"].to_numpy()[rows],
-                "predicted_log_activity": predicted,
-                "predicted_activity": linear_activity(predicted),
-            }
-        )
+        predicted = self.model(values)
+        return Estimate(node, predicted, np.zeros_like(predicted))
 
 
 def fit(
@@ -78,6 +87,7 @@ def fit(
     split: Split,
     *,
     seed: int = 0,
+    target: str | Mapping[str, Any] | Target = "activity",
     folder: str | Path | None = None,
     **training: Any,
 ) -> Fitted:
@@ -91,6 +101,8 @@ def fit(
         network.
     split : Split
     seed : int
+    target : str, mapping or Target
+        What is predicted, as `targets.target_of` takes it.
     folder : path, optional
         Gets what `training.train` writes of a network.
     **training
@@ -106,9 +118,10 @@ def fit(
         A model that is neither, or what fitting it refuses.
     """
     if "fit" not in model:
-        return train(graphs, model, split, seed=seed, folder=folder, **training)
+        return train(graphs, model, split, seed=seed, target=target, folder=folder, **training)
     from hydra.utils import instantiate
 
-    table = ParticleTable.of(graphs, split.train, str(model["features"]))
-    fitted = instantiate(dict(model["fit"]), _convert_="all")(table=table, seed=seed)
-    return FittedBaseline(str(model["features"]), table.names, fitted)
+    target, features = target_of(target), str(model["features"])
+    table = table_of(graphs, split.train, features, target)
+    fitted = instantiate(dict(model["fit"]), _convert_="all")(table=table, seed=seed, target=target)
+    return FittedBaseline(features, table.names, fitted, target)
