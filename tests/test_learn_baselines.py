@@ -2,10 +2,6 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch_geometric", reason="torch-geometric is not installed: learning is not tested")
-pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
-
 from sklearn.metrics import mean_absolute_error, r2_score
 from threadpoolctl import threadpool_limits
 

@@ -1,13 +1,10 @@
 """Graphs as models take them: views, scaling by the training split, Lightning's data module."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
-pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
-pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
-
-from dataclasses import replace
+import torch
 
 from learning import graph_of, graphs
 from tripoint.errors import InputError

@@ -4,19 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
-pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
-pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
-
+import torch
 from torch_geometric.data import Batch
 
 from learning import graph_of, graphs, mirrored, turned
-from tripoint.learn import kirchhoff
+from tripoint.errors import ConvergenceError
+from tripoint.learn import kirchhoff, multigrid
 from tripoint.learn.circuit import reaction_circuit
 from tripoint.learn.data import GraphDataModule
 from tripoint.learn.features import log_activity
-from tripoint.learn.kirchhoff import CircuitView, Kirchhoff, KnownCircuit, Potentials
+from tripoint.learn.kirchhoff import CircuitView, EliminatedSolution, Kirchhoff, KnownCircuit, Potentials
+from tripoint.learn.multigrid import IteratedSolution
 from tripoint.learn.readout import relative_activity
 from tripoint.learn.splitting import Split
 
@@ -39,6 +37,13 @@ def test_gradient_is_that_of_finite_differences():
     free = torch.ones(10, dtype=torch.bool)
     free[[0, 9]] = False
     assert torch.autograd.gradcheck(lambda g: Potentials.apply(g, ends, fixed, free), (conductance,))
+
+
+def test_gradient_by_iteration_is_that_of_finite_differences(monkeypatch):
+    """As on a GPU, here on tensors of the host."""
+    monkeypatch.setattr(kirchhoff, "EliminatedSolution", IteratedSolution)
+    monkeypatch.setattr(multigrid, "COARSEST", 3)
+    test_gradient_is_that_of_finite_differences()
 
 
 def test_gradient_through_a_sample_is_that_of_finite_differences():
@@ -198,3 +203,105 @@ def test_conductances_that_are_not_known_are_no_hindrance():
     data, _ = CircuitView().build(replace(graph, metadata={**graph.metadata, "materials": materials}))
     assert data.log_known.isnan().all()
     assert data.log_geometric.isfinite().all()
+
+
+def circuit_of(data, log_conductance):
+    return log_conductance.exp(), data.link_index, data.fixed, data.free
+
+
+def test_a_batch_solved_by_iteration_has_the_potentials_of_elimination(monkeypatch):
+    monkeypatch.setattr(multigrid, "COARSEST", 50)
+    parts = [CircuitView("size").build(graph_of(seed))[0] for seed in range(3)]
+    batch = Batch.from_data_list(parts)
+    wanted = torch.randn(batch.num_nodes, dtype=torch.float64)
+    for values in (batch.log_geometric, batch.log_known):
+        given = circuit_of(batch, values)
+        one, two = EliminatedSolution.of(*given, batch.elimination_index), IteratedSolution.of(*given)
+        torch.testing.assert_close(two.potential, one.potential, rtol=0, atol=1e-9)
+        expected = one.adjoint(wanted)
+        torch.testing.assert_close(
+            two.adjoint(wanted) / expected.abs().max(), expected / expected.abs().max()
+        )
+        assert len(two.levels) > 1
+        _, iterations, residual = two._iterated(wanted[two.nodes])
+        assert iterations < 60
+        assert residual < 1e-11
+        assert torch.equal(two.potential, IteratedSolution.of(*given).potential)
+    alone = IteratedSolution.of(*circuit_of(parts[0], parts[0].log_known)).potential
+    torch.testing.assert_close(two.potential[: len(alone)], alone, rtol=0, atol=1e-9)
+
+
+def test_iteration_stands_contrasts_of_conductances():
+    """A network of 4000 nodes with clusters that conduct a million times better than the rest."""
+    random = np.random.default_rng(0)
+    ends = random.integers(0, 4000, (2, 14000))
+    ends = np.concatenate([np.stack([np.arange(3999), np.arange(1, 4000)]), ends], axis=1)
+    good = (random.random(4000) < 0.3)[ends].all(axis=0)
+    conductance = torch.from_numpy(np.where(good, 1e6, 1.0) * 10 ** random.uniform(-1, 1, ends.shape[1]))
+    fixed = torch.zeros(4000, dtype=torch.float64)
+    fixed[0] = 1
+    free = torch.ones(4000, dtype=torch.bool)
+    free[[0, -1]] = False
+    given = conductance, torch.from_numpy(ends), fixed, free
+    one, two = EliminatedSolution.of(*given), IteratedSolution.of(*given)
+    torch.testing.assert_close(two.potential, one.potential, rtol=0, atol=1e-8)
+    _, iterations, residual = two._iterated(torch.randn(len(two.nodes), dtype=torch.float64))
+    assert iterations < 100
+    assert residual < 1e-10
+
+
+def test_what_iteration_cannot_solve_is_said(monkeypatch):
+    data, _ = CircuitView("size").build(graph_of())
+    given = circuit_of(data, data.log_known)
+    with pytest.raises(ConvergenceError, match="not finite"):
+        IteratedSolution.of(given[0] * torch.nan, *given[1:])
+    monkeypatch.setattr(multigrid, "LIMIT", 1)
+    with pytest.raises(ConvergenceError, match="did not converge in 1 iterations"):
+        IteratedSolution.of(*given)
+    nothing = torch.zeros_like(data.free)
+    assert torch.equal(IteratedSolution.of(*given[:3], nothing).potential, data.fixed)
+
+
+def test_links_that_conduct_nothing_and_loops_are_no_links():
+    ends = torch.tensor([[0, 1, 1, 2], [1, 2, 1, 0]])
+    conductance = torch.tensor([1.0, 2, 5, 0], dtype=torch.float64)
+    fixed = torch.tensor([1.0, 0, 0], dtype=torch.float64)
+    free = torch.tensor([False, True, False])
+    for side in (EliminatedSolution, IteratedSolution):
+        found = side.of(conductance, ends, fixed, free).potential
+        torch.testing.assert_close(found, torch.tensor([1, 1 / 3, 0], dtype=torch.float64))
+
+
+def test_the_circuit_keeps_its_precision_in_mixed_precision():
+    data = module()
+    batch = next(iter(data.train_dataloader()))
+    torch.manual_seed(0)
+    network = Kirchhoff.for_names(data.names)
+    expected = network(batch)
+    known = KnownCircuit()(batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = network(batch)
+        found[batch.labelled].mean().backward()
+        assert torch.equal(KnownCircuit()(batch), known)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+    # at the beginning the perceptrons give 0, so that the circuit is the same to the last bit
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU for torch")
+def test_it_is_the_same_on_cuda():
+    data = module()
+    batch = next(iter(data.train_dataloader()))
+    network = Kirchhoff.for_names(data.names)
+    results = []
+    for device in ("cpu", "cuda"):
+        moved, there = network.to(device), batch.clone().to(device)
+        moved.zero_grad()
+        predicted = moved(there)
+        assert predicted.device.type == device
+        (predicted - there.y)[there.labelled].abs().mean().backward()
+        results.append([predicted.detach().cpu(), *(p.grad.detach().cpu() for p in moved.parameters())])
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)

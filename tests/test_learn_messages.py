@@ -1,10 +1,7 @@
 """Messages between neighbours: the same as tensor by tensor, their gradients, their devices."""
 
 import pytest
-
-torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
-pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
-
+import torch
 from torch_geometric.utils import scatter
 
 from tripoint.errors import InputError

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning
+import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-
-torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
-pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
-pytorch_lightning = pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
 
 from learning import graph_of, graphs, mirrored, renumbered, turned
 from tripoint.learn.baselines import ParticleTable

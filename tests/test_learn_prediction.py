@@ -10,10 +10,6 @@ import pandas as pd
 import pytest
 import yaml
 
-torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
-pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
-pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
-
 import tripoint as tp
 from learning import CHANGES, EDGE, graph_of, graphs
 from test_report import Page, browse, view_of
