@@ -14,7 +14,7 @@ from tripoint.errors import ConvergenceError, InputError
 from tripoint.learn import circuit as circuits
 from tripoint.learn.circuit import KINDS, LINK_FEATURES, REACTION, reaction_circuit
 from tripoint.learn.features import log_activity, targets
-from tripoint.learn.solution import CircuitSolution
+from tripoint.learn.solution import CircuitSolution, elimination_order
 from tripoint.materials import Materials, Phase
 from tripoint.sample import Sample
 
@@ -63,6 +63,19 @@ def test_large_circuits_are_solved_by_conjugate_gradients():
     wanted = np.random.default_rng(0).normal(size=circuit.count)
     expected = factorised.adjoint(wanted)
     np.testing.assert_allclose(iterated.adjoint(wanted), expected, atol=1e-8 * np.abs(expected).max())
+
+
+def test_any_order_of_elimination_gives_the_same_potentials():
+    circuit = reaction_circuit(graph_of())
+    given = circuit.known, circuit.source, circuit.target, circuit.fixed_potential, circuit.free
+    order = elimination_order(circuit.source, circuit.target, circuit.free)
+    np.testing.assert_array_equal(np.sort(order), np.flatnonzero(circuit.free))
+    expected = CircuitSolution.of(*given).potential
+    random = np.random.default_rng(0)
+    for other in (order, order[::-1], random.permutation(order), order[:-1], np.zeros_like(order)):
+        found = CircuitSolution.of(*given, order=other)  # what is no order is replaced
+        np.testing.assert_allclose(found.potential, expected, atol=1e-10)
+    np.testing.assert_array_equal(CircuitSolution.of(*given, order=order).potential, expected)
 
 
 def test_a_circuit_that_cannot_be_solved_is_said_so(monkeypatch):

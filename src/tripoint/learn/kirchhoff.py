@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 from tripoint.graph import Graph
 from tripoint.learn.circuit import KINDS, LINK_FEATURES, REACTION, reaction_circuit
 from tripoint.learn.features import region_features
+from tripoint.learn.multigrid import IteratedSolution
 from tripoint.learn.readout import ActivityReadout, Evidence, Readout, readout_of
 from tripoint.learn.solution import CircuitSolution, elimination_order
 from tripoint.learn.targets import Target
@@ -23,6 +24,32 @@ SPAN = 6.0
 """The multilayer perceptron moves a conductance by a factor of exp(± this) at most."""
 
 
+@dataclass(frozen=True)
+class EliminatedSolution:
+    """`solution.CircuitSolution` of tensors on the host."""
+
+    potential: torch.Tensor
+    arrays: CircuitSolution
+
+    @classmethod
+    def of(
+        cls,
+        conductance: torch.Tensor,
+        link_index: torch.Tensor,
+        fixed: torch.Tensor,
+        free: torch.Tensor,
+        order: torch.Tensor | None = None,
+    ) -> EliminatedSolution:
+        """Solve Kirchhoff's equations, as `multigrid.IteratedSolution.of` does by iteration."""
+        given = (tensor.numpy() for tensor in (conductance, *link_index, fixed, free))
+        arrays = CircuitSolution.of(*given, order=None if order is None else order.numpy())
+        return cls(torch.from_numpy(arrays.potential), arrays)
+
+    def adjoint(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Solve with the same matrix for the gradient of a number to the potentials."""
+        return torch.from_numpy(self.arrays.adjoint(gradient.numpy()))
+
+
 class Potentials(torch.autograd.Function):
     r"""Potentials of a circuit as a function of its conductances.
 
@@ -30,7 +57,8 @@ class Potentials(torch.autograd.Function):
               \frac{\partial L}{\partial g_k} = -(\lambda_i - \lambda_j)(\varphi_i - \varphi_j)
 
     for a link k between the nodes i and j, with λ = 0 where the potential is held: one further solution with
-    the same factors, whatever the number of links. In float64, on the host.
+    the same matrix, whatever the number of links. In float64: by elimination on the host, by conjugate
+    gradients on a GPU.
     """
 
     @staticmethod
@@ -54,17 +82,9 @@ class Potentials(torch.autograd.Function):
         order : (free nodes,) int64, optional
             Of `solution.elimination_order`.
         """
-        ends = link_index.cpu().numpy()
-        values = conductance.detach().cpu().numpy().astype(np.float64)
-        solution = CircuitSolution.of(
-            values,
-            ends[0],
-            ends[1],
-            fixed.detach().cpu().numpy(),
-            free.cpu().numpy(),
-            order=None if order is None else order.cpu().numpy(),
-        )
-        potential = torch.from_numpy(solution.potential).to(conductance)
+        side = IteratedSolution if conductance.is_cuda else EliminatedSolution
+        solution = side.of(conductance.detach().double(), link_index, fixed, free, order)
+        potential = solution.potential.to(conductance)
         ctx.solution = solution
         ctx.save_for_backward(link_index, potential)
         return potential
@@ -73,8 +93,7 @@ class Potentials(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Solve for the adjoint potentials."""
         link_index, potential = ctx.saved_tensors
-        gradient = gradients[0]
-        adjoint = torch.from_numpy(ctx.solution.adjoint(gradient.cpu().numpy())).to(gradient)
+        adjoint = ctx.solution.adjoint(gradients[0]).to(potential)
         source, target = link_index
         drop = potential[source] - potential[target]
         return -(adjoint[source] - adjoint[target]) * drop, None, None, None, None

@@ -60,8 +60,7 @@ class CircuitSolution:
             Conductances that are not finite, or too far apart for the solver.
         """
         if not np.isfinite(conductance).all():
-            message = "conductances are not finite; where they are learned, train again with a lower rate"
-            raise ConvergenceError(message)
+            raise not_finite()
         if order is None or not _covers(order, free):
             order = elimination_order(source, target, free)
         place = np.full(len(free), -1)
@@ -127,11 +126,22 @@ def _covers(order: np.ndarray, free: np.ndarray) -> bool:
     return bool(np.array_equal(times, free))
 
 
+def not_finite() -> ConvergenceError:
+    """Return the error of conductances that are no numbers."""
+    return ConvergenceError(
+        "conductances are not finite; where they are learned, train again with a lower rate"
+    )
+
+
+def not_converged(iterations: int, residual: float) -> ConvergenceError:
+    """Return the error of a residual above `RESIDUAL`."""
+    return ConvergenceError(
+        f"the currents of the circuit did not converge in {iterations} iterations: relative residual "
+        f"{residual:.1e}; look for conductances that are many orders of magnitude apart"
+    )
+
+
 def _checked(solution: Any, iterations: int, residual: float) -> np.ndarray:
     if not residual <= RESIDUAL:
-        message = (
-            f"the currents of the circuit did not converge in {iterations} iterations: relative residual "
-            f"{residual:.1e}; look for conductances that are many orders of magnitude apart"
-        )
-        raise ConvergenceError(message)
+        raise not_converged(iterations, residual)
     return np.asarray(solution)
