@@ -78,7 +78,8 @@ class Condition:
 
 def title(model: Mapping[str, Any]) -> str:
     """Return the name of a model, with its features where it sees no graph."""
-    return f"{model['name']} {model['features']}" if "fit" in model else str(model["name"])
+    name = str(model["name"])
+    return f"{name} {model['features']}" if "fit" in model and name != "median" else name
 
 
 def conditions_of(

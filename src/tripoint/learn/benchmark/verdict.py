@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from tripoint.learn import records
+from tripoint.learn.assessment import errors
 from tripoint.learn.benchmark.plan import Condition, title
-from tripoint.learn.features import linear_activity, log_activity
 from tripoint.learn.scores import bootstrap
 
 GRAPH_FREE = ("median", "ridge", "gradient_boosting", "mlp")
@@ -79,7 +79,7 @@ def gains(found: pd.DataFrame, conditions: Sequence[Condition], root: str) -> pd
 def _row(condition: str, model: Any, tested: str, done: list[tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
     scores = pd.DataFrame([record["scores"][tested] for _, record in done])
     frames = [pd.read_parquet(folder / f"predictions_{tested}.parquet") for folder, _ in done]
-    error = np.mean([_error(frame, "mae") for frame in frames], axis=0)
+    error = np.mean([errors(frame, "mae") for frame in frames], axis=0)
     sample = frames[0]["sample"].to_numpy()
     low, high = bootstrap(sample, lambda rows: float(error[rows].mean()))
     row: dict[str, Any] = {
@@ -122,19 +122,11 @@ def _errors(condition: Condition, model: str, tested: str, root: str) -> pd.Data
             "sample": frames[0]["sample"],
             "node": frames[0]["node"],
             **{
-                name: np.mean([_error(frame, name) for frame in frames], axis=0)
+                name: np.mean([errors(frame, name) for frame in frames], axis=0)
                 for name in ("mae", "linear_mae")
             },
         }
     )
-
-
-def _error(frame: pd.DataFrame, name: str) -> np.ndarray:
-    activity = frame["activity"].to_numpy(np.float64)
-    predicted = frame["predicted_log_activity"].to_numpy(np.float64)
-    if name == "mae":
-        return np.abs(log_activity(activity) - predicted)
-    return np.abs(np.maximum(activity, 0) - linear_activity(predicted))
 
 
 def _lower(mine: pd.DataFrame, rival: pd.DataFrame) -> dict[str, float]:
