@@ -77,10 +77,13 @@ def composed(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ordered(conditions: Iterable[Condition]) -> list[tuple[Condition, Any, int]]:
-    """Return all runs, those that take long first."""
-    runs = [(condition, model, seed) for condition in conditions for model, seed in condition.runs()]
+    """Return all runs of one condition after the other, in each those first that take long."""
     place = {name: at for at, name in enumerate(SLOW)}
-    return sorted(runs, key=lambda run: place.get(str(run[1]["name"]), len(SLOW)))
+    return [
+        (condition, model, seed)
+        for condition in conditions
+        for model, seed in sorted(condition.runs(), key=lambda run: place.get(str(run[0]["name"]), len(SLOW)))
+    ]
 
 
 def _all(what: str, tasks: list[tuple[Any, ...]], jobs: int) -> float:

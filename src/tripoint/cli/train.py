@@ -13,8 +13,21 @@ from tripoint.cli.samples import open_database, samples_of
 from tripoint.cli.settings import check_number, check_section, check_switch, check_text
 from tripoint.errors import InputError
 from tripoint.learn import records
+from tripoint.learn.conformal import LEVEL
 from tripoint.learn.splitting import Split
+from tripoint.learn.table import MEASURES
 from tripoint.learn.trial import Trial, carry_out
+
+SAID = {
+    "mae": "mean absolute error of log10",
+    "linear_mae": "of activity itself",
+    "relative_mae": "relative error",
+    "r2": "R²",
+    "brier": "Brier score",
+    "average_precision": "average precision",
+    "roc_auc": "area under the ROC curve",
+}
+"""Scores in the words of the command line."""
 
 conclude = tabulating.conclude
 
@@ -34,6 +47,8 @@ def run(settings: dict[str, Any]) -> Done | None:
         model=check_section(settings, "model"),
         split=_split(check_section(settings, "split"), names),
         seed=settings["seed"],
+        target=_target(settings),
+        ensemble=settings["ensemble"],
         noise=check_number(labels["noise"], "labels.noise"),
         share=check_number(labels["share"], "labels.share"),
         training={**training, "trainer": check_section(settings, "trainer")},
@@ -49,26 +64,47 @@ def run(settings: dict[str, Any]) -> Done | None:
         record = carry_out(trial, graphs, folder, tests=tests, overwrite=overwrite, progress=progress)
     for name, scores in record["scores"].items():
         say(f"{name}: {sentence(scores)}")
+    for entry in record.get("coverage") or ():
+        if entry["level"] == LEVEL:
+            say(f"intervals of {LEVEL:.0%} hold {entry['coverage']:.1%} of what was tested")
     say(folder)
-    validation = record["validation"]
-    return Done(folder, None if validation is None else validation["mae"], settings["table"])
+    validation = record.get("validation") or {}
+    return Done(
+        folder, next((validation[key] for key in MEASURES if key in validation), None), settings["table"]
+    )
 
 
 def sentence(scores: dict[str, Any]) -> str:
     """Say how far off predictions are."""
-    r2 = "–" if scores["r2"] is None else f"{scores['r2']:.3f}"
-    return (
-        f"mean absolute error of log10 activity {scores['mae']:.4f} "
-        f"[{scores['mae_low']:.4f}, {scores['mae_high']:.4f}], R² {r2}, of activity "
-        f"{scores['linear_mae']:.4f}, on {scores['particles']} particles of {scores['samples']} samples"
-    )
+    parts = []
+    for key, words in SAID.items():
+        if scores.get(key) is not None:
+            part = f"{words} {scores[key]:.4f}"
+            if f"{key}_low" in scores:
+                part += f" [{scores[f'{key}_low']:.4f}, {scores[f'{key}_high']:.4f}]"
+            parts.append(part)
+    rows = f"{scores['particles']} particles of " if "particles" in scores else ""
+    return f"{', '.join(parts)}, on {rows}{scores['samples']} samples"
+
+
+def _target(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what is predicted, with what the settings say of it."""
+    target: dict[str, Any] = {"name": check_text(settings, "target")}
+    if target["name"] in ("activity", "inactive"):
+        target["column"] = check_text(settings, "column")
+    if target["name"] == "inactive":
+        target["threshold"] = check_number(settings["threshold"], "threshold")
+    return target
 
 
 def _split(section: dict[str, Any], names: list[str]) -> Split:
     """Return the split of another run, or draw one."""
     file = section["file"]
     if file is None:
-        shares = {side: check_number(section[side], f"split.{side}") for side in ("validation", "test")}
+        shares = {
+            side: check_number(section[side], f"split.{side}")
+            for side in ("validation", "calibration", "test")
+        }
         return Split.of(names, **shares, seed=section["seed"])
     path = Path(str(file))
     record = records.read(path.parent if path.name == records.RECORD else path)
@@ -76,7 +112,7 @@ def _split(section: dict[str, Any], names: list[str]) -> Split:
         message = f"there is no run in {file}; give the folder of a run, or its {records.RECORD}"
         raise InputError(message)
     split = Split.from_mapping(record["settings"]["split"])
-    missing = sorted({*split.train, *split.validation, *split.test} - set(names))
+    missing = sorted({name for side in split.to_mapping().values() for name in side} - set(names))
     if missing:
         message = f"the split of {file} names sample '{missing[0]}', which is not among those taken"
         raise InputError(message)

@@ -15,6 +15,7 @@ from tripoint.graph import Graph
 from tripoint.learn.baselines import ACTIVITY, pooled_features, table_of
 from tripoint.learn.conformal import Estimate, answer
 from tripoint.learn.data import Graphs
+from tripoint.learn.ensemble import train_ensemble
 from tripoint.learn.features import materials_of, region_features
 from tripoint.learn.splitting import Split
 from tripoint.learn.targets import Figure, Target, target_of
@@ -23,6 +24,10 @@ from tripoint.learn.training import train
 
 class Fitted(Protocol):
     """What can be asked of a model that was fitted."""
+
+    @property
+    def target(self) -> Target:
+        """What it predicts."""
 
     def predict(self, graph: Graph) -> pd.DataFrame:
         """Return ``node``, ``predicted_log_activity`` and ``predicted_activity``, or what the target has."""
@@ -65,11 +70,11 @@ class FittedBaseline:
             pooled = pooled_features(graph, self.features)
             names, values = tuple(pooled), np.array([list(pooled.values())])
         else:
-            found = region_features(graph, self.features)
             active = [phase.name for phase in materials_of(graph).phases if phase.active]
             rows = np.flatnonzero(graph.nodes["phase"].isin(active))
             node = graph.nodes["node"].to_numpy()[rows]
-            names, values = found.names, found.values[rows]
+            found = region_features(graph, self.features, rows)
+            names, values = found.names, found.values
         if names != self.names:
             differing = sorted(set(names) ^ set(self.names))
             message = (
@@ -88,6 +93,7 @@ def fit(
     *,
     seed: int = 0,
     target: str | Mapping[str, Any] | Target = "activity",
+    members: int = 1,
     folder: str | Path | None = None,
     **training: Any,
 ) -> Fitted:
@@ -103,6 +109,8 @@ def fit(
     seed : int
     target : str, mapping or Target
         What is predicted, as `targets.target_of` takes it.
+    members : int
+        Networks of an ensemble (`ensemble.train_ensemble`).
     folder : path, optional
         Gets what `training.train` writes of a network.
     **training
@@ -117,8 +125,14 @@ def fit(
     InputError
         A model that is neither, or what fitting it refuses.
     """
+    given = {"seed": seed, "target": target, "folder": folder, **training}
+    if "fit" not in model and members == 1:
+        return train(graphs, model, split, **given)
     if "fit" not in model:
-        return train(graphs, model, split, seed=seed, target=target, folder=folder, **training)
+        return train_ensemble(graphs, model, split, members=members, **given)
+    if members != 1:
+        message = f"{model.get('name')} makes no ensemble; take a network, or leave ensemble at 1"
+        raise InputError(message)
     from hydra.utils import instantiate
 
     target, features = target_of(target), str(model["features"])

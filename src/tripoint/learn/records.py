@@ -13,7 +13,8 @@ import pandas as pd
 from tripoint.database.content import hash_settings
 from tripoint.errors import InputError
 from tripoint.io.tables import plain
-from tripoint.learn.assessment import summarise
+from tripoint.learn.assessment import ACTIVITY, summarise
+from tripoint.learn.targets import Target
 
 RECORD = "run.json"
 FORM = 1
@@ -23,6 +24,7 @@ def write(
     folder: str | Path,
     settings: Mapping[str, Any],
     found: Mapping[str, pd.DataFrame],
+    target: Target = ACTIVITY,
     **figures: Any,
 ) -> dict[str, Any]:
     """Write predictions, scores and settings of a run; with ``run.json``, written last, it is complete.
@@ -34,6 +36,8 @@ def write(
         All that decides what comes out: by their hash a run is known again.
     found : mapping of str to DataFrame
         What `assessment.assess` found, by the name of the set of samples.
+    target : Target
+        What was predicted.
     **figures
         Further entries, such as the split and the seconds it took.
 
@@ -48,7 +52,7 @@ def write(
         "form": FORM,
         "key": key_of(settings),
         "settings": plain(settings),
-        "scores": {name: plain(summarise(frame)) for name, frame in found.items()},
+        "scores": {name: plain(summarise(frame, target)) for name, frame in found.items()},
         **plain(figures),
     }
     for name, frame in found.items():
@@ -106,10 +110,14 @@ def collect(folders: Iterable[str | Path]) -> pd.DataFrame:
             "run": str(folder),
             "model": model.get("name"),
             "features": model.get("features") or model.get("view", {}).get("features"),
-            "target": settings.get("target"),
+            "target": _name(settings.get("target")),
             "seed": settings.get("seed"),
             "parameters": record.get("parameters"),
             "seconds": record.get("seconds"),
         }
         rows += [{**same, "tested_on": name, **scores} for name, scores in record["scores"].items()]
     return pd.DataFrame(rows)
+
+
+def _name(target: Any) -> Any:
+    return target.get("name") if isinstance(target, Mapping) else target

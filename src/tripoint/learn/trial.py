@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,13 @@ from tripoint.errors import OutputError
 from tripoint.learn import records
 from tripoint.learn.assessment import assess, summarise
 from tripoint.learn.checkpoint import Trained
+from tripoint.learn.conformal import coverage
 from tripoint.learn.data import Graphs
+from tripoint.learn.ensemble import Ensemble
 from tripoint.learn.fitting import fit
 from tripoint.learn.labels import MeasuredLabels
 from tripoint.learn.splitting import Split
+from tripoint.learn.targets import Figure, FiguredGraphs, ParticleTarget, target_of
 from tripoint.record import Progress
 
 STARTED = "settings.json"
@@ -35,8 +38,12 @@ class Trial:
         As the files of ``conf/model``.
     split : Split
     seed : int
+    target : str or mapping
+        What is predicted, as `targets.target_of` takes it.
+    ensemble : int
+        Networks that are trained.
     noise, share : float
-        Of the labels of the training and the validation split (`labels.MeasuredLabels`).
+        Of the labels of all samples but those that are tested on (`labels.MeasuredLabels`).
     training : mapping
         Arguments of `training.train`: epochs, patience, batch_size, trainer.
     data : mapping
@@ -46,6 +53,8 @@ class Trial:
     model: Mapping[str, Any]
     split: Split
     seed: int = 0
+    target: str | Mapping[str, Any] = "activity"
+    ensemble: int = 1
     noise: float = 0.0
     share: float = 1.0
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -97,29 +106,46 @@ def carry_out(
     if done is not None:
         return done
     begun = time.perf_counter()
-    held = (*trial.split.train, *trial.split.validation)
-    labelled = MeasuredLabels(graphs, held, trial.noise, trial.share, trial.seed)
+    split, target = trial.split, target_of(trial.target)
+    held = (*split.train, *split.validation, *split.calibration)
+    column = target.column if isinstance(target, ParticleTarget) else "activity"
+    labelled = MeasuredLabels(graphs, held, trial.noise, trial.share, trial.seed, column)
     fitted = fit(
         labelled,
         trial.model,
-        trial.split,
+        split,
         seed=trial.seed,
+        target=target,
+        members=trial.ensemble,
         folder=folder,
         progress=progress,
         **trial.training,
     )
-    seconds = time.perf_counter() - begun
-    validation = None
-    if trial.split.validation:
-        validation = summarise(assess(fitted, labelled, trial.split.validation))
-    if trial.split.test:
-        tests = {"test": (graphs, trial.split.test), **tests}
+    figures: dict[str, Any] = {"seconds": time.perf_counter() - begun, "parameters": _parameters(fitted)}
+    if split.validation:
+        figures["validation"] = summarise(assess(fitted, labelled, split.validation), target)
+    if split.test:
+        tests = {"test": (graphs, split.test), **tests}
+        figures["coverage"] = _coverage(fitted, graphs, split.test)
     found = {name: assess(fitted, among, samples) for name, (among, samples) in tests.items()}
-    parameters = None
-    if isinstance(fitted, Trained):
-        parameters = sum(values.numel() for values in fitted.network.parameters())
-    figures = {"validation": validation, "seconds": seconds, "parameters": parameters}
-    return records.write(folder, key, found, **figures, tripoint=__version__)
+    return records.write(folder, key, found, target, **figures, tripoint=__version__)
+
+
+def _parameters(fitted: Any) -> int | None:
+    """Return how many numbers were learned; None of a model that is no network."""
+    members = fitted.members if isinstance(fitted, Ensemble) else (fitted,)
+    if not all(isinstance(member, Trained) for member in members):
+        return None
+    return sum(values.numel() for member in members for values in member.network.parameters())
+
+
+def _coverage(fitted: Any, graphs: Graphs, samples: Sequence[str]) -> list[dict[Hashable, Any]] | None:
+    """Return whether intervals hold what they promise (`conformal.coverage`); None where there are none."""
+    conformal = getattr(fitted, "conformal", None)
+    if conformal is None:
+        return None
+    graphs = FiguredGraphs(graphs) if isinstance(fitted.target, Figure) else graphs
+    return coverage(fitted, conformal, graphs, samples).to_dict("records")
 
 
 def _claimed(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> dict[str, Any] | None:
