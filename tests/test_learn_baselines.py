@@ -1,5 +1,7 @@
 """Models without a graph, and how predictions are scored."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
@@ -8,7 +10,8 @@ from threadpoolctl import threadpool_limits
 from learning import graph_of, graphs
 from tripoint.errors import InputError
 from tripoint.learn import baselines, features
-from tripoint.learn.scores import bootstrap, scores
+from tripoint.learn.scores import bootstrap, classification_scores, scores
+from tripoint.learn.targets import MeanActivity
 
 
 def made(count=600, seed=0):
@@ -59,6 +62,35 @@ def test_particles_of_samples_stand_below_one_another():
         baselines.ParticleTable.of(known, [])
     with pytest.raises(InputError, match="no baseline 'forest'; the baselines are median"):
         baselines.fit_baseline("forest", table)
+
+
+def test_what_is_known_of_a_sample_is_pooled_over_its_particles():
+    graph = graph_of(1)
+    found = baselines.pooled_features(graph, "own")
+    particles = features.region_features(graph, "own")
+    rows = features.active_rows(graph)
+    depth = particles.values[rows, particles.names.index("depth_ion")]
+    assert found["mean_depth_ion"] == pytest.approx(np.nanmean(depth))
+    assert found["sd_depth_ion"] == pytest.approx(np.nanstd(depth))
+    fractions = {name: value for name, value in found.items() if name.startswith("fraction_")}
+    assert sum(fractions.values()) == pytest.approx(1)
+    voxels = graph.nodes.groupby("phase")["voxels"].sum() / graph.nodes["voxels"].sum()
+    assert fractions["fraction_active"] == pytest.approx(voxels["active"])
+    table = baselines.table_of(graphs(2), ["made_0", "made_1"], "own", "mean_activity")
+    assert table.names == tuple(found)
+    np.testing.assert_allclose(table.features[1], list(found.values()))
+    assert table.logarithm[1] == MeanActivity().of(graph)
+
+
+@pytest.mark.parametrize("name", ["ridge", "gradient_boosting", "mlp"])
+def test_classifiers_learn_what_a_feature_tells(name):
+    train, test = made(), made(seed=1)
+    train, test = (replace(table, inactive=table.features[:, 0] > 1) for table in (train, test))
+    with threadpool_limits(1):
+        probability = baselines.fit_baseline(name, train, target="inactive")(test.features)
+    assert classification_scores(test.inactive, probability)["roc_auc"] > 0.98
+    share = baselines.fit_baseline("median", train, target="inactive")(test.features)
+    np.testing.assert_allclose(share, train.inactive.mean())
 
 
 def test_scores_are_those_of_scikit_learn():

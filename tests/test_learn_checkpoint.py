@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 
 from learning import graph_of, graphs
 from tripoint.errors import InputError
-from tripoint.learn.checkpoint import Trained
+from tripoint.learn.checkpoint import Trained, phases_of
 from tripoint.learn.data import GraphDataModule
+from tripoint.learn.features import materials_of
 from tripoint.learn.module import predict
 from tripoint.learn.splitting import Split
 
@@ -76,6 +77,47 @@ def test_what_does_not_fit_is_refused(tmp_path):
     torch.save({"schema": 99}, path)
     with pytest.raises(InputError, match="has the form 99, and this version of tripoint reads form 2"):
         Trained.load(path)
+
+
+def changed(graph, phase=None, **entries):
+    """Return a graph whose materials have a phase changed, or the whole of them."""
+    materials = graph.metadata["materials"]
+    if phase is not None:
+        phases = materials["phases"]
+        entries = {"phases": {**phases, phase: {**phases[phase], **entries}}}
+    return replace(graph, metadata={**graph.metadata, "materials": {**materials, **entries}})
+
+
+@pytest.mark.parametrize("name", ["gine", "hetero", "kirchhoff"])
+def test_samples_of_other_materials_are_refused_and_the_difference_is_named(name, tmp_path):
+    trained, _ = made(name)
+    graph = graph_of(2)
+    replace(trained, phases=phases_of(materials_of(graph))).save(tmp_path / "model.pt")
+    loaded = Trained.load(tmp_path / "model.pt")
+    loaded.predict(graph)
+    with pytest.raises(InputError, match=r"'void' conducts nothing in training and conducts gas here"):
+        loaded.predict(changed(graph, "void", conducts=["gas"]))
+    with pytest.raises(InputError, match=r"'terminal of electron' is there in training and is missing here"):
+        loaded.predict(changed(graph, terminals={"ion": "z-"}))
+    phases = graph.metadata["materials"]["phases"]
+    fewer = {phase: entry for phase, entry in phases.items() if phase != "void"}
+    junctions = [["active", "electrolyte", "carbon"]]
+    with pytest.raises(InputError, match=r"'void' conducts nothing in training and is missing here"):
+        loaded.predict(changed(graph, phases=fewer, junctions=junctions))
+    # other conductivities are no other materials: that is what it may be asked for
+    loaded.predict(changed(graph, "carbon", conductivity={"electron": 50.0}))
+
+
+def test_features_that_are_lacking_are_named():
+    trained, _ = made("gine")
+    graph = graph_of(2)
+    with pytest.raises(InputError, match="no column path_length_ion, which the features need"):
+        trained.predict(replace(graph, nodes=graph.nodes.drop(columns="path_length_ion")))
+    infinite = replace(graph, nodes=graph.nodes.assign(sphericity=np.inf))
+    with pytest.raises(InputError, match=r"feature sphericity of region \d+ of sample .* is infinite"):
+        trained.predict(infinite)
+    constant = replace(graph, nodes=graph.nodes.assign(sphericity=0.7))
+    assert np.isfinite(trained.predict(constant)["predicted_activity"]).all()
 
 
 class Called:

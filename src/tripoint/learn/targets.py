@@ -134,11 +134,16 @@ class Figure(ABC):
 
     def columns(self, predicted: np.ndarray) -> dict[str, np.ndarray]:
         """Return the columns of a prediction."""
-        return _both(self.name, "predicted", predicted)
+        return {f"predicted_log_{self.name}": predicted, f"predicted_{self.name}": 10.0**predicted}
 
     def bounds(self, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the columns of an interval."""
-        return _both(self.name, "low", low) | _both(self.name, "high", high)
+        """Return the columns of an interval: its two ends as logarithms, then themselves."""
+        return {
+            f"low_log_{self.name}": low,
+            f"high_log_{self.name}": high,
+            f"low_{self.name}": 10.0**low,
+            f"high_{self.name}": 10.0**high,
+        }
 
 
 @dataclass(frozen=True)
@@ -305,10 +310,6 @@ def _logarithm(value: float, graph: Graph, name: str) -> float:
         )
         raise InputError(message)
     return float(np.log10(value))
-
-
-def _both(name: str, kind: str, logarithm: np.ndarray) -> dict[str, np.ndarray]:
-    return {f"{kind}_log_{name}": logarithm, f"{kind}_{name}": 10.0 ** np.asarray(logarithm)}
 
 
 def _name(graph: Graph) -> str:
