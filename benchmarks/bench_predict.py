@@ -35,9 +35,9 @@ from tripoint.physics import Simulation
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = 40
-MODELS = ("gradient_boosting", "gine", "hetero", "kirchhoff")
+MODELS = ("median", "known", "gradient_boosting", "gine", "kirchhoff", "hetero")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-EPOCHS = {"gine": 80, "hetero": 60, "kirchhoff": 40}
+EPOCHS = {"gine": 80, "kirchhoff": 25, "hetero": 30}
 
 # As deep as the real volumes, so that currents have as far to go, and wide enough for some particles. Voxels
 # of the electrode are three times those of the real one, whose grains are 36 of these across.
@@ -82,7 +82,7 @@ def measure(name: str, work: Path, real: str | None) -> dict:
     work.mkdir(parents=True, exist_ok=True)
     graph = real_graph(name, work, real)
     database = made(name, work)
-    split = Split.of(database)
+    split = Split.of(database, calibration=0.0)
     graphs = {sample: database[sample] for sample in database}
     frame = particles_of(graph)
     found = {

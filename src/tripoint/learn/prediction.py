@@ -302,7 +302,9 @@ class _Table:
     def _flush(self) -> None:
         if not self._parts:
             return
-        table = pa.Table.from_pandas(pd.concat(self._parts, ignore_index=True), preserve_index=False)
+        schema = self._writer.schema if self._writer is not None else None
+        whole = pd.concat(self._parts, ignore_index=True)
+        table = pa.Table.from_pandas(whole, schema=schema, preserve_index=False)
         self._writer = self._writer or pq.ParquetWriter(self.path, table.schema, compression="zstd")
         self._writer.write_table(table)
         self._parts = []
