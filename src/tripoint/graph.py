@@ -194,7 +194,7 @@ class Graph:
     def _add_contacts(
         self, data: Any, phase: np.ndarray, names: list[str], within: np.ndarray, columns: list[str]
     ) -> None:
-        source, target = (self._rows(self.contacts[end]) for end in ENDS)
+        source, target = (self._rows(self.contacts, end) for end in ENDS)
         ends = np.stack([np.append(source, target), np.append(target, source)])
         pair = phase[ends[0]] * len(names) + phase[ends[1]]
         order, first = _groups(pair, len(names) ** 2)
@@ -213,7 +213,7 @@ class Graph:
         if not len(self.junctions):
             return
         data["junction"].x = _tensor(self.junctions[columns])
-        rows = np.concatenate([self._rows(self.junctions[corner]) for corner in CORNERS])
+        rows = np.concatenate([self._rows(self.junctions, corner) for corner in CORNERS])
         number = np.tile(np.arange(len(self.junctions)), 3)
         for at in pd.unique(phase[rows]):
             chosen = np.flatnonzero(phase[rows] == at)
@@ -221,8 +221,8 @@ class Graph:
             data[names[at], "meets", "junction"].edge_index = _tensor(pair, np.int64)
             data["junction", "meets", names[at]].edge_index = _tensor(pair[::-1], np.int64)
 
-    def _rows(self, ids: pd.Series) -> Any:
-        return pd.Index(self.nodes["node"]).get_indexer(ids)
+    def _rows(self, table: pd.DataFrame, ids: str) -> np.ndarray:
+        return np.asarray(find_rows(column(self.nodes, "node", np.int64), column(table, ids, np.int64)))
 
 
 def build(nodes: Any, contacts: Any, junctions: Any, sample: Sample) -> Graph:

@@ -73,11 +73,12 @@ class ParticleTable:
         parts: list[tuple[np.ndarray, ...]] = []
         for sample in samples:
             graph = graphs[sample]
-            found, wanted = region_features(graph, which), target.of(graph)
+            wanted = target.of(graph)
+            found = region_features(graph, which, wanted.rows)
             names = _same(names, found.names, sample)
             parts.append(
                 (
-                    found.values[wanted.rows],
+                    found.values,
                     wanted.log_activity,
                     wanted.activity,
                     wanted.inactive,
@@ -161,8 +162,8 @@ def pooled_features(graph: Graph, which: str = "surroundings") -> dict[str, floa
         Mean and s.d. of every feature over the particles of active material that are no fragments, NaN where
         none has a value, and the volume fraction of every phase.
     """
-    found = region_features(graph, which)
-    particles = pd.DataFrame(found.values[active_rows(graph)], columns=list(found.names))
+    found = region_features(graph, which, active_rows(graph))
+    particles = pd.DataFrame(found.values, columns=list(found.names))
     volume = graph.to("cpu").nodes.groupby("phase")["volume"].sum()
     phases = [phase.name for phase in materials_of(graph).phases]
     return {

@@ -64,8 +64,8 @@ class Targets:
     inactive: np.ndarray
 
 
-def region_features(graph: Graph, which: str = "surroundings") -> Features:
-    """Return the features of every region.
+def region_features(graph: Graph, which: str = "surroundings", rows: np.ndarray | None = None) -> Features:
+    """Return the features of every region, or of some.
 
     Parameters
     ----------
@@ -75,6 +75,8 @@ def region_features(graph: Graph, which: str = "surroundings") -> Features:
         phase, triple-phase boundary, coordination, depths, whether it touches a terminal's face.
         ``surroundings``: also its reach, paths and bottlenecks to the terminals, and the phase fractions of a
         window around it and of the columns from it to the terminals (`PhaseDensity`).
+    rows : (regions,) int64, optional
+        Of ``graph.nodes``; by default all.
 
     Returns
     -------
@@ -94,9 +96,10 @@ def region_features(graph: Graph, which: str = "surroundings") -> Features:
         message = f"there is no set of features {which!r}; the sets are {', '.join(SETS)}"
         raise InputError(message)
     graph = graph.to("cpu")
+    nodes = graph.nodes if rows is None else graph.nodes.iloc[rows]
     columns: dict[str, Any] = {}
     for name, make in zip(SETS, (_size, _own, _surroundings), strict=True):
-        columns |= _found(graph, make)
+        columns |= _found(nodes, graph, make)
         if name == which:
             break
     values = np.column_stack([np.asarray(column, np.float64) for column in columns.values()])
@@ -105,7 +108,7 @@ def region_features(graph: Graph, which: str = "surroundings") -> Features:
     if infinite.any():
         row, column = np.argwhere(infinite)[0]
         message = (
-            f"feature {names[column]} of region {graph.nodes['node'].iloc[row]} of "
+            f"feature {names[column]} of region {nodes['node'].iloc[row]} of "
             f"{_name(graph)} is infinite; look at the columns that it is computed from"
         )
         raise InputError(message)
@@ -197,9 +200,11 @@ def materials_of(graph: Graph) -> Materials:
     return Materials.from_mapping(graph.metadata["materials"])
 
 
-def _found(graph: Graph, make: Callable[[Graph], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _found(
+    nodes: pd.DataFrame, graph: Graph, make: Callable[[pd.DataFrame, Graph], Mapping[str, Any]]
+) -> Mapping[str, Any]:
     try:
-        return make(graph)
+        return make(nodes, graph)
     except KeyError as error:
         message = (
             f"{_name(graph)} has no column {error.args[0]}, which the features need; analyse the sample "
@@ -208,8 +213,7 @@ def _found(graph: Graph, make: Callable[[Graph], Mapping[str, Any]]) -> Mapping[
         raise InputError(message) from error
 
 
-def _size(graph: Graph) -> dict[str, Any]:
-    nodes = graph.nodes
+def _size(nodes: pd.DataFrame, graph: Graph) -> dict[str, Any]:
     surface = nodes["surface_area"] + nodes["cut_area"]
     return {
         "log_volume": np.log10(nodes["volume"]),
@@ -222,8 +226,8 @@ def _size(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _own(graph: Graph) -> dict[str, Any]:
-    nodes, materials = graph.nodes, materials_of(graph)
+def _own(nodes: pd.DataFrame, graph: Graph) -> dict[str, Any]:
+    materials = materials_of(graph)
     columns: dict[str, Any] = {}
     for phase in materials.phases:
         area = nodes[f"area_{phase.name}"]
@@ -239,8 +243,8 @@ def _own(graph: Graph) -> dict[str, Any]:
     return columns
 
 
-def _surroundings(graph: Graph) -> dict[str, Any]:
-    nodes, materials = graph.nodes, materials_of(graph)
+def _surroundings(nodes: pd.DataFrame, graph: Graph) -> dict[str, Any]:
+    materials = materials_of(graph)
     columns: dict[str, Any] = {}
     for carrier in materials.terminals:
         columns[f"reaches_{carrier}"] = nodes[f"reaches_{carrier}"]
@@ -248,15 +252,15 @@ def _surroundings(graph: Graph) -> dict[str, Any]:
         columns[f"path_length_{carrier}"] = nodes[f"path_length_{carrier}"]
         columns[f"log_path_tortuosity_{carrier}"] = np.log10(nodes[f"path_tortuosity_{carrier}"])
         columns[f"bottleneck_radius_{carrier}"] = nodes[f"bottleneck_radius_{carrier}"]
-    return columns | _fractions(graph, materials)
+    return columns | _fractions(nodes, graph, materials)
 
 
-def _fractions(graph: Graph, materials: Materials) -> dict[str, Any]:
+def _fractions(nodes: pd.DataFrame, graph: Graph, materials: Materials) -> dict[str, Any]:
     """Phase fractions of the window around each region, and of the columns from it to the terminals."""
-    nodes, spacing = graph.nodes, graph.metadata["spacing"]
-    phases = [phase.name for phase in materials.phases]
-    window = WINDOW * float(nodes["equivalent_diameter"].to_numpy()[active_rows(graph)].mean())
-    density = PhaseDensity(nodes, phases, graph.metadata["shape"], spacing, window / CELLS_PER_WINDOW)
+    spacing, phases = graph.metadata["spacing"], [phase.name for phase in materials.phases]
+    diameter = graph.nodes["equivalent_diameter"].to_numpy()[active_rows(graph)]
+    window = WINDOW * float(diameter.mean())
+    density = PhaseDensity(graph.nodes, phases, graph.metadata["shape"], spacing, window / CELLS_PER_WINDOW)
     centre = nodes[[f"centroid_{axis}" for axis in AXES]].to_numpy(np.float64)
     boxes = {"window_fraction": (centre - window / 2, centre + window / 2)}
     for carrier, face in materials.terminals.items():

@@ -122,7 +122,7 @@ class CircuitView:
         """Return the circuit of a sample."""
         graph = graph.to("cpu")
         circuit = reaction_circuit(graph)
-        found = region_features(graph, self.features)
+        found = region_features(graph, self.features, circuit.particles)
         with np.errstate(divide="ignore"):  # kinetics along junctions let some contacts not react
             known = np.log(circuit.known)
         data = Data(
@@ -137,7 +137,7 @@ class CircuitView:
                 elimination_order(circuit.source, circuit.target, circuit.free)
             ),
             particle_index=torch.from_numpy(circuit.particles),
-            x=torch.from_numpy(found.values[circuit.particles].astype(np.float32)),
+            x=torch.from_numpy(found.values.astype(np.float32)),
             num_nodes=circuit.count,
             **label_rows(graph, circuit.particles, self.target),
             **label_sample(graph, self.target),

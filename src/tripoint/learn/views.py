@@ -65,15 +65,15 @@ class ParticleView:
         """Return the particles of a sample."""
         graph = graph.to("cpu")
         active = [phase.name for phase in materials_of(graph).phases if phase.active]
-        found = region_features(graph, self.features)
         rows = np.flatnonzero(graph.nodes["phase"].isin(active))
+        found = region_features(graph, self.features, rows)
         number = np.full(len(graph.nodes), -1)
         number[rows] = np.arange(len(rows))
         ends = np.stack([number[end] for end in contact_rows(graph.nodes, graph.contacts)])
         kept = (ends >= 0).all(axis=0)
         attributes = contact_features(graph).to_numpy()[kept]
         data = Data(
-            x=_float(found.values[rows]),
+            x=_float(found.values),
             pos=_float(graph.nodes[["centroid_z", "centroid_y", "centroid_x"]].to_numpy()[rows]),
             edge_index=torch.from_numpy(np.concatenate([ends[:, kept], ends[::-1, kept]], axis=1)),
             edge_attr=_float(np.concatenate([attributes, attributes])),
@@ -210,7 +210,7 @@ def batch_of(store: Any) -> torch.Tensor:
     """Return which sample of a batch each node of a store is of; 0 where there is one sample alone."""
     if "batch" in store:
         return store.batch
-    return torch.zeros(store.num_nodes, dtype=torch.int64)
+    return torch.zeros(store.num_nodes, dtype=torch.int64, device=store.x.device)
 
 
 def contact_features(graph: Graph) -> pd.DataFrame:
@@ -255,14 +255,16 @@ def _add_terminals(data: HeteroData, graph: Graph, materials: Materials) -> None
     nodes, metadata = graph.nodes, graph.metadata
     carriers = [carrier for carrier in CARRIERS if carrier in materials.terminals]
     data["terminal"].x = torch.eye(len(CARRIERS))[[CARRIERS.index(carrier) for carrier in carriers]]
-    within = nodes.groupby("phase").cumcount().to_numpy()
+    of_phase = nodes["phase"].to_numpy(object)
     for phase in materials.phases:
+        mine = of_phase == phase.name
+        within = np.cumsum(mine) - 1
         ends, attributes = [np.zeros((2, 0), np.int64)], [np.zeros(0)]
         for number, carrier in enumerate(carriers):
             if carrier not in phase.conducts:
                 continue
             face = materials.terminals[carrier]
-            chosen = touches(nodes, face) & (nodes["phase"] == phase.name).to_numpy()
+            chosen = touches(nodes, face) & mine
             depth = depths(nodes, face, metadata["shape"], metadata["spacing"])
             resistance = duct(depth, column(nodes, "volume", np.float64), metadata["spacing"])
             ends.append(np.stack([within[chosen], np.full(chosen.sum(), number)]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -148,6 +149,7 @@ class Kinetics:
         return replace(materials, phases=tuple(phases), kinetics=self.to_mapping())
 
 
+@cache
 def regimes() -> tuple[str, ...]:
     """Names of the regimes that come with tripoint."""
     folder = resources.files("tripoint.conf") / "transport"
@@ -156,12 +158,20 @@ def regimes() -> tuple[str, ...]:
 
 
 def _read(source: str | Path) -> dict[str, Any]:
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        return _parsed(path, source)
+    return dict(_shipped(str(source)))
+
+
+@cache
+def _shipped(name: str) -> Mapping[str, Any]:
+    return _parsed(resources.files("tripoint.conf") / "transport" / f"{name}.yaml", name)
+
+
+def _parsed(file: Any, source: str | Path) -> dict[str, Any]:
     import yaml
 
-    path = Path(source)
-    file: Any = path
-    if path.suffix not in (".yaml", ".yml"):
-        file = resources.files("tripoint.conf") / "transport" / f"{source}.yaml"
     if not file.is_file():
         message = (
             f"there is no regime {str(source)!r}; use one of {', '.join(regimes())}, or the path of a "
