@@ -34,7 +34,7 @@ from tripoint.learn.splitting import Split
 from tripoint.physics import Simulation
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = 40
+SAMPLES = {"nmc_cathode": 40, "soc_electrode": 24}
 MODELS = ("median", "known", "gradient_boosting", "gine", "kirchhoff", "hetero")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 EPOCHS = {"gine": 80, "kirchhoff": 25, "hetero": 30}
@@ -86,7 +86,7 @@ def measure(name: str, work: Path, real: str | None) -> dict:
     graphs = {sample: database[sample] for sample in database}
     frame = particles_of(graph)
     found = {
-        "made": {"samples": SAMPLES, "settings": MADE[name], "particles": described(graphs.values())},
+        "made": {"samples": SAMPLES[name], "settings": MADE[name], "particles": described(graphs.values())},
         "real": {"particles": described([graph]), "shape": graph.metadata["shape"]},
         "without_learning": yardsticks(graph, frame),
         "models": {model: trained(model, graphs, split, graph, frame, work) for model in MODELS},
@@ -127,7 +127,7 @@ def trained(model: str, graphs: dict, split: Split, real: Graph, frame: pd.DataF
 
 def made(name: str, work: Path) -> GraphDatabase:
     """Fill the database; samples that are there stay."""
-    words = (f"seed=range(0,{SAMPLES})", "simulation.axes=[z]", "subvolumes=0", "activity=simulate")
+    words = (f"seed=range(0,{SAMPLES[name]})", "simulation.axes=[z]", "subvolumes=0", "activity=simulate")
     command = [sys.executable, "-m", "tripoint.cli", "synth", "-m", f"database={work / 'graphs'}", "jobs=1"]
     subprocess.run([*command, *MADE[name], *words], check=True, stdout=subprocess.DEVNULL)
     return GraphDatabase(work / "graphs")
