@@ -95,7 +95,7 @@ def test_table_of_runs(tmp_path):
         table.write(records.collect([]), tmp_path / "table")
 
 
-# ------------------------------------------------------------------------------------------ labels, as measured
+# --------------------------------------------------------------------------------------- labels, as measured
 
 
 def test_labels_as_measured():
