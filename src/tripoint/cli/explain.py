@@ -13,7 +13,7 @@ from tripoint.cli.messages import say
 from tripoint.cli.output import output_of
 from tripoint.cli.progress import shown
 from tripoint.cli.samples import open_database
-from tripoint.cli.settings import check_section, check_text, read_list
+from tripoint.cli.settings import check_section, check_switch, check_text, read_list
 from tripoint.database import GraphDatabase
 from tripoint.database.content import hash_voxels
 from tripoint.errors import InputError
@@ -25,7 +25,7 @@ from tripoint.learn.training import WEIGHTS
 from tripoint.materials import Materials
 from tripoint.physics import Simulation
 from tripoint.result import Result, load
-from tripoint.sample import Sample
+from tripoint.sample import Sample, choose_device
 from tripoint.transport import Kinetics
 
 log = logging.getLogger("tripoint")
@@ -38,22 +38,19 @@ def run(settings: dict[str, Any]) -> None:
     asked = _asked(settings)
     output, overwrite = output_of(settings)
     fitted = ensemble.load(checkpoint)
-    source = settings["input"]
+    source, simulates = settings["input"], check_switch(settings, "simulate")
     graphs: Any
     if source is None:
         graphs = open_database(check_text(settings, "database"))
         samples = _samples(settings, fitted.split.test, graphs)
-        volumes = _volumes_of(graphs)
+        volumes = _volumes_of(graphs) if simulates else None
         origin = {"checkpoint": str(checkpoint), "database": str(graphs.store)}
     else:
         result = load(str(source))
         name = str(result.graph.metadata.get("name", ""))
         graphs, samples = {name: result.graph}, [name]
-        volume = _saved_volume(result)
-
-        def volumes(sample: str) -> Volume | None:
-            return volume
-
+        volume = _saved_volume(result) if simulates else None
+        volumes = (lambda _: volume) if simulates else None
         origin = {"checkpoint": str(checkpoint), "input": str(source)}
     with shown() as progress:
         found = explain(
@@ -61,7 +58,7 @@ def run(settings: dict[str, Any]) -> None:
             graphs,
             samples,
             asked,
-            volumes=volumes if settings["simulate"] else None,
+            volumes=volumes,
             origin=origin,
             progress=progress,
         )
@@ -107,6 +104,7 @@ def _samples(settings: dict[str, Any], held_out: tuple[str, ...], graphs: GraphD
 
 def _volumes_of(graphs: GraphDatabase) -> Any:
     """Return what makes the volumes of a database's samples again, by the settings they were made with."""
+    device = "cpu" if choose_device("auto") == "cpu" else "auto"  # said once, not for every analysis
 
     def made_again(sample: str) -> Volume | None:
         row = graphs.row(sample)
@@ -126,9 +124,8 @@ def _volumes_of(graphs: GraphDatabase) -> Any:
         if held and held != hash_voxels(made.phases):
             log.warning("%s cannot be made again bit for bit: only predictions move", sample)
             return None
-        how = analysis_of(
-            {**settings, "device": "auto", "device_memory": 0.9}, Materials.load(composite.materials)
-        )
+        settings |= {"device": device, "device_memory": 0.9}
+        how = analysis_of(settings, Materials.load(composite.materials))
         return _volume(made, {**how, "transport": False}, simulated=activity_of(settings) == "simulate")
 
     return made_again
@@ -150,7 +147,7 @@ def _volume(sample: Sample, how: dict[str, Any], *, simulated: bool) -> Volume |
     if not simulated:
         log.warning("the activity of %s was not simulated: only predictions move", sample.name)
         return None
-    plain = {name: how[name] for name in ("neck_ratio", "min_voxels", "connectivity")}
+    plain = {name: how[name] for name in ("neck_ratio", "min_voxels", "connectivity", "device")}
     regions = pipeline.analyze(sample, **plain, subvolumes=0).to("cpu").regions
     return Volume(sample, regions, lambda other: _analyzed(other, how))
 

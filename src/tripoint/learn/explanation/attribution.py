@@ -116,7 +116,8 @@ def contact_masks(
     -------
     DataFrame
         ``sample``, ``node``, ``source``, ``target`` (regions), ``weight`` from 0 to 1: the
-        `CONTACTS_LISTED` contacts of most weight of each particle.
+        `CONTACTS_LISTED` contacts of most weight among those of the particle and of its neighbours. Those
+        further away reach the prediction too, through the mean of the sample, but too weakly to be told.
     """
     rows: list[dict[str, Any]] = []
     if isinstance(trained.view, ParticleView):
@@ -198,6 +199,8 @@ def _heaviest(
     half = data.edge_index.shape[1] // 2
     weight = np.maximum(mask[:half], mask[half:])
     source, target = nodes[data.edge_index[:, :half].numpy()]
+    around = np.unique(np.stack([source, target])[:, (source == node) | (target == node)])
+    weight = np.where(np.isin(source, around) | np.isin(target, around), weight, 0)
     order = np.argsort(-weight, kind="stable")[:CONTACTS_LISTED]
     return [
         {
