@@ -1,5 +1,5 @@
 """What governs predictions: groups, shares of explained variance, attributions, edits of graph and volume."""
-# ruff: noqa: E402  # what is skipped without torch is imported after asking for it
+# what is skipped without torch is imported after asking for it
 
 from functools import cache
 from pathlib import Path
@@ -7,11 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
-pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
-pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
-
+import torch
 from omegaconf import OmegaConf
 
 import tripoint as tp

@@ -4,10 +4,6 @@ import json
 
 import pytest
 
-pytest.importorskip("torch", reason="PyTorch is not installed")
-pytest.importorskip("torch_geometric", reason="PyTorch Geometric is not installed")
-pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
-
 from tripoint.cli import main
 from tripoint.database import GraphDatabase
 from tripoint.errors import InputError

@@ -6,10 +6,6 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-torch = pytest.importorskip("torch", reason="torch is not installed: learning is not tested")
-pytest.importorskip("torch_geometric", reason="torch-geometric is not installed")
-pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
-
 from learning import graph_of, graphs
 from tripoint.errors import InputError
 from tripoint.learn.checkpoint import Trained

@@ -9,10 +9,6 @@ import pandas as pd
 import pytest
 import yaml
 
-pytest.importorskip("torch", reason="PyTorch is not installed")
-pytest.importorskip("torch_geometric", reason="PyTorch Geometric is not installed")
-pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
-
 from learning import graph_of, graphs
 from tripoint.errors import InputError, OutputError
 from tripoint.learn import records, table

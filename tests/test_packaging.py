@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
+from tripoint.cli.entry import TASKS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("task", ["analyze", "synth", "spectro", "db"])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_task_composes(task):
     with initialize_config_module("tripoint.conf", version_base="1.3"):
         config = compose(task, overrides=["output=out"], return_hydra_config=True)
