@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Batch
 
 from learning import graph_of, graphs
 from tripoint.errors import InputError
 from tripoint.learn import features
 from tripoint.learn.data import GraphDataModule, GraphDataset
+from tripoint.learn.kirchhoff import CircuitView
 from tripoint.learn.splitting import Split
-from tripoint.learn.views import CONTACT_FEATURES, HeteroView, ParticleView
+from tripoint.learn.views import CONTACT_FEATURES, HeteroView, ParticleView, labels_of
 
 PHASES = {"void", "active", "electrolyte", "carbon"}
 
@@ -125,3 +127,22 @@ def test_samples_of_other_materials_are_refused():
         dataset[1]
     with pytest.raises(InputError, match="training split is empty"):
         GraphDataModule({"a": graph}, ParticleView(), Split((), (), ("a",))).setup()
+
+
+@pytest.mark.parametrize("view", [ParticleView("own"), HeteroView("own"), CircuitView()])
+def test_data_move_to_a_device_as_a_whole(view):
+    data = view.build(graph_of())[0]
+    for given in (data, Batch.from_data_list([data, data])):
+        labels = labels_of(given.clone().to("meta"))
+        assert {values.device.type for values in labels.values()} == {"meta"}
+        assert {name: values.shape for name, values in labels.items()} == {
+            name: values.shape for name, values in labels_of(given).items()
+        }
+
+
+def test_batches_keep_the_circuits_of_their_samples_apart():
+    parts = [CircuitView().build(graph_of(seed))[0] for seed in (0, 1)]
+    batch = Batch.from_data_list(parts)
+    free = torch.nonzero(batch.free).squeeze(-1)
+    assert torch.equal(batch.elimination_index.sort().values, free)
+    assert torch.equal(batch.elimination_index[: parts[0].free.sum()], parts[0].elimination_index)

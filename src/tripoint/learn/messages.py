@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
-from torch_geometric.utils import scatter
 
 from tripoint import _cpu
 from tripoint.errors import InputError
@@ -68,7 +67,7 @@ class Neighbours:
         """
         if hidden.is_cuda:
             messages = torch.relu(hidden.index_select(0, self.source) + edge)
-            received = scatter(messages, self.target, dim_size=len(hidden), reduce="sum")
+            received = torch.zeros_like(hidden).index_add(0, self.target, messages.to(hidden))
             return received * self.share.to(received)[:, None]
         found: torch.Tensor = _OnHost.apply(hidden, edge, self.source, self.target, self.share)
         return found
