@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,12 @@ class Scaling:
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return float32 features; those that are not known have the mean, 0, and so have constant ones."""
         scaled = (values - self.mean) / self.scale
-        scaled[:, np.isin(self.names, self.constant)] = 0
-        return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
+        scaled[:, self._constant] = 0
+        return np.nan_to_num(scaled, copy=False, nan=0.0).astype(np.float32)
+
+    @cached_property
+    def _constant(self) -> np.ndarray:
+        return np.flatnonzero(np.isin(self.names, self.constant))
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values, which a checkpoint holds."""
