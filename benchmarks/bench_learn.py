@@ -28,7 +28,7 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 import tripoint as tp
-from measuring import argument_parser, machine, status, watched, write
+from measuring import argument_parser, machine, write
 from tripoint.learn.benchmark.samples import SampleSet, make_sample
 from tripoint.learn.circuit import ReactionCircuit, reaction_circuit
 from tripoint.learn.features import active_rows
@@ -59,9 +59,14 @@ def main() -> None:
     arguments = parser.parse_args()
     path = arguments.output / "learn_cpu.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
-    graphs = made(SampleSet("learn", 0, arguments.samples, VARY), arguments.work)
+    samples = SampleSet("learn", 0, arguments.samples, VARY)
+    graphs = made(samples, arguments.work)
     results["machine"] = machine()
-    results["samples"] = sizes(list(graphs.values()))
+    _, reading = best(lambda: made(samples, arguments.work), 3)
+    results["samples"] = {
+        **sizes(list(graphs.values())),
+        "read_ms_per_sample": round(1e3 * reading / len(graphs), 1),
+    }
     torch.set_num_threads(1)
     for part in arguments.parts.split(","):
         before = os.getloadavg()[0]
@@ -189,21 +194,30 @@ def training(graphs: dict[str, tp.Graph]) -> dict[str, Any]:
         clock, processor = best(epoch, 5)
         largest = Batch.from_data_list(parts[:BATCH])
         held = sum(particles(graph) for graph in islice(graphs.values(), BATCH))
-        rise = watched(
-            lambda learner=learner, batch=largest: learner.training_step(batch, 0).backward(), resident
-        )
+        kept = saved_bytes(lambda learner=learner, batch=largest: learner.training_step(batch, 0))
         found[name] = {
             "particles_per_second": round(count / clock),
             "particles_per_cpu_second": round(count / processor),
             "loader_share": round(float(spent[0] / spent.sum()), 4),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "step_bytes_per_particle": round(rise / held),
+            "kept_for_gradients_bytes_per_particle": round(kept / held),
         }
     return found
 
 
-def resident() -> int:
-    return status("VmRSS")
+def saved_bytes(step: Callable[[], Any]) -> int:
+    """Return the bytes of all that a step keeps for its gradients, each piece of memory once."""
+    pieces: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        pieces[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        kept = step()  # holds them, so that none is given away meanwhile
+    del kept
+    return sum(pieces.values())
 
 
 def inference(graphs: dict[str, tp.Graph]) -> dict[str, Any]:
