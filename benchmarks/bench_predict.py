@@ -27,6 +27,7 @@ from bench_analysis import cases
 from measuring import argument_parser, machine, write
 from tripoint import GraphDatabase
 from tripoint.graph import Graph
+from tripoint.io.tables import plain
 from tripoint.learn import fitting
 from tripoint.learn.comparison import by_depth, compare, particles_of, weak_particles, yardsticks
 from tripoint.learn.features import log_activity
@@ -34,10 +35,10 @@ from tripoint.learn.splitting import Split
 from tripoint.physics import Simulation
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = {"nmc_cathode": 40, "soc_electrode": 24}
+SAMPLES = {"nmc_cathode": 40, "soc_electrode": 40}
 MODELS = ("median", "known", "gradient_boosting", "gine", "kirchhoff", "hetero")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-EPOCHS = {"gine": 80, "kirchhoff": 25, "hetero": 30}
+EPOCHS = {"gine": 80, "kirchhoff": 25, "hetero": 40}
 
 # As deep as the real volumes, so that currents have as far to go, and wide enough for some particles. Voxels
 # of the electrode are three times those of the real one, whose grains are 36 of these across.
@@ -53,8 +54,8 @@ MADE = {
         "vary=solid_oxide_electrode",
         "shape=[110,64,64]",
         "spacing=[3,3,3]",
-        "vary.particles.YSZ.diameter=[20,45,log]",
-        "vary.particles.Ni.diameter=[25,55,log]",
+        "vary.particles.YSZ.diameter=[28,60,log]",
+        "vary.particles.Ni.diameter=[30,65,log]",
     ),
 }
 
@@ -75,7 +76,7 @@ def main() -> None:
     results["machine"] = machine()
     for name in [arguments.only] if arguments.only else MADE:
         results[name] = measure(name, arguments.work / name, given.get(name))
-        write(results, arguments.output, path.name)
+        write(plain(results), arguments.output, path.name)
 
 
 def measure(name: str, work: Path, real: str | None) -> dict:
@@ -120,6 +121,7 @@ def trained(model: str, graphs: dict, split: Split, real: Graph, frame: pd.DataF
         "weak": weak_particles(predicted),
         "by_depth": by_depth(predicted),
     }
+    found = plain(found)  # without NaN, which JSON does not have
     record.write_text(json.dumps(found))
     print(model, json.dumps(found), flush=True)
     return found

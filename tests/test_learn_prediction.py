@@ -73,7 +73,7 @@ def test_database(place, run, trained):
     code, out, err = run("checkpoint=model.pt", "database=graphs", "output=found")
     assert code == 0
     assert out.strip() == str(Path("found") / "report.html")
-    assert "off by a factor of" in err
+    assert "Of samples of the training" in err
     table = pd.read_parquet("found/predictions.parquet")
     assert list(table["sample"].unique()) == ["made_0", "made_1", "made_2"]
     one = table[table["sample"] == "made_1"].set_index("node")
@@ -93,6 +93,17 @@ def test_database(place, run, trained):
     assert "made_2" in words
     assert f"{summary['scores']['within_factor_2'] * 100:.1f}" in words
     assert "samples it was trained on" in words
+
+
+def test_scores_are_of_samples_that_training_did_not_see(place, run, trained):
+    replace(trained, split=Split(("made_0",), ("made_1",), ())).save("model.pt")
+    code, _, err = run("checkpoint=model.pt", "database=graphs", "output=found")
+    assert code == 0
+    assert "samples that training did not see" in err
+    summary = json.loads(Path("found/summary.json").read_text())
+    assert summary["scores"]["samples"] == summary["by_split"]["new"]["samples"] == 1
+    assert summary["scores"]["mae"] == summary["by_split"]["new"]["mae"]
+    assert summary["samples"] == 3
 
 
 def test_where_chooses(place, run):

@@ -35,6 +35,9 @@ log = logging.getLogger("tripoint")
 
 TABLE, SUMMARY, REPORT = "predictions.parquet", "summary.json", "report.html"
 FORM = 1
+NEW = "new"
+"""Samples whose names stand in no split of the training."""
+
 ROWS = 50_000
 """Rows of the table that are written together."""
 
@@ -236,17 +239,20 @@ def _against(graph: Graph, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _scores(trained: Network, whole: pd.DataFrame) -> dict[str, Any]:
-    """Return scores of all samples whose activity is known, per sample, and apart by what training saw."""
+    """Return scores of the samples whose activity is known: of those that training did not see, if any."""
     known = whole[whole["activity"].notna()]
     if known.empty:
         return {}
     side = {name: side for side, names in trained.split.to_mapping().items() for name in names}
-    apart = known["sample"].map(side).fillna("new")
+    apart = known["sample"].map(side).fillna(NEW)
+    unseen = known[apart.isin((NEW, "test"))]
+    scored = known if unseen.empty else unseen
     return {
-        "scores": {**compare(known), **summarise(known)},
-        "by_split": {str(name): summarise(part) for name, part in known.groupby(apart)},
+        "scores": {**compare(scored), **summarise(scored)},
+        "unseen": not unseen.empty,
+        "by_split": {str(name): compare(part) | summarise(part) for name, part in known.groupby(apart)},
         "by_sample": [
-            {"sample": name, "split": side.get(str(name), "new"), **compare(part)}
+            {"sample": name, "split": side.get(str(name), NEW), **compare(part)}
             for name, part in known.groupby("sample")
         ],
     }

@@ -136,11 +136,13 @@ def of_samples(summary: dict[str, Any], frame: pd.DataFrame, floor: float) -> st
 
 def sentence(summary: dict[str, Any]) -> str:
     """Say in plain words how far off a prediction is, beside what is had without learning."""
-    scores = summary.get("scores")
+    scores: dict[str, Any] = summary.get("scores", {})
     if not scores:
         return "No activity is known of these particles, so nothing tells how far off the prediction is."
+    of = {True: "Of samples that training did not see, the", False: "Of samples of the training, the"}
+    begin = of.get(summary.get("unseen"), "The")
     text = (
-        f"On average the prediction is off by a factor of {_factor(scores)}; "
+        f"{begin} prediction is off by a factor of {_factor(scores)} on average; "
         f"{percent(scores['within_factor_2'])} of the particles are met within a factor of 2."
     )
     others = summary.get("without_learning", {})
@@ -278,6 +280,7 @@ def _split_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
     names = {
         "new": "samples that training did not know",
         "test": "test split of the training",
+        "calibration": "samples that its intervals rest on",
         "validation": "validation split of the training",
         "train": "samples it was trained on",
     }
