@@ -35,7 +35,7 @@ from tripoint.learn.splitting import Split
 from tripoint.physics import Simulation
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = {"nmc_cathode": 40, "soc_electrode": 40}
+SAMPLES = {"nmc_cathode": 40, "soc_electrode": 20}
 MODELS = ("median", "known", "gradient_boosting", "gine", "kirchhoff", "hetero")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 EPOCHS = {"gine": 80, "kirchhoff": 25, "hetero": 40}

@@ -140,7 +140,7 @@ def sentence(summary: dict[str, Any]) -> str:
     if not scores:
         return "No activity is known of these particles, so nothing tells how far off the prediction is."
     of = {True: "Of samples that training did not see, the", False: "Of samples of the training, the"}
-    begin = of.get(summary.get("unseen"), "The")
+    begin = of[summary["unseen"]] if "unseen" in summary else "The"
     text = (
         f"{begin} prediction is off by a factor of {_factor(scores)} on average; "
         f"{percent(scores['within_factor_2'])} of the particles are met within a factor of 2."
