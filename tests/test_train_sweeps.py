@@ -123,7 +123,7 @@ def test_a_sweeper_that_is_not_there_is_said(train, choice):
 @pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on(train, tmp_path):
     """Ctrl-C, and the same command again: the weights are those of a training that was not stopped."""
-    words = ("model=gine", "training.epochs=40")
+    words = ("model=gine", "training.epochs=40", "trainer.threads=1")
     command = [sys.executable, "-m", "tripoint.cli", "train", *GIVEN, *words, "output=part"]
     training = subprocess.Popen(
         command,

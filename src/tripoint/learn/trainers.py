@@ -80,8 +80,23 @@ def make_trainer(
         raise InputError(message) from error
 
 
-def fitting(trainer: lightning.Trainer, module: Any, data: Any, resumable: Resumable | None = None) -> None:
+def fitting(
+    trainer: lightning.Trainer,
+    module: Any,
+    data: Any,
+    resumable: Resumable | None = None,
+    threads: int | None = None,
+) -> None:
     """Train; where it was stopped before, from there.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    module : LightningModule
+    data : LightningDataModule
+    resumable : Resumable, optional
+    threads : int, optional
+        Of PyTorch, whose sums depend on their number; by default as many as it has.
 
     Raises
     ------
@@ -90,6 +105,7 @@ def fitting(trainer: lightning.Trainer, module: Any, data: Any, resumable: Resum
     """
     resume = None if resumable is None else resumable.where_it_stopped()
     with _as_before():
+        torch.set_num_threads(threads or torch.get_num_threads())
         try:
             trainer.fit(module, data, ckpt_path=resume, weights_only=None if resume is None else True)
         except SystemExit as stop:
@@ -122,7 +138,8 @@ def _silence() -> None:
 
 @contextmanager
 def _as_before() -> Iterator[None]:
-    """Put back what Lightning changes for the whole process: determinism, Ctrl-C; no advice on loading."""
+    """Put back what is changed for the whole process: determinism, threads, Ctrl-C; no advice on loading."""
+    threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     in_main = threading.current_thread() is threading.main_thread()
     heard = signal.getsignal(signal.SIGINT) if in_main else None
@@ -132,5 +149,6 @@ def _as_before() -> Iterator[None]:
             yield
         finally:
             torch.use_deterministic_algorithms(deterministic)
+            torch.set_num_threads(threads)
             if in_main:
                 signal.signal(signal.SIGINT, heard)

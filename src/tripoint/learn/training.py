@@ -56,15 +56,16 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
     batch_size : int
         Samples per step.
     seed : int
-        Of the weights and of the order of samples. On the host the same seed gives the same weights.
+        Of the weights and of the order of samples. On the host the same seed gives the same weights, on the
+        same number of threads.
     target : str, mapping or Target
         What is predicted, as `targets.target_of` takes it.
     folder : path, optional
         Gets ``model.pt`` (`checkpoint.Trained`), ``metrics.csv`` (a row per epoch) and ``last.ckpt``, from
         which a training that was stopped goes on to the same weights as if it had not been.
     trainer : mapping, optional
-        Settings of Lightning's ``Trainer``, such as accelerator, devices, precision, strategy; and
-        ``tensorboard``, whether the folder gets what TensorBoard reads.
+        Settings of Lightning's ``Trainer``, such as accelerator, devices, precision, strategy;
+        ``tensorboard``, whether the folder gets what TensorBoard reads; ``threads``, of PyTorch.
     progress : callable, optional
         Told ``(step, done, total)`` as each epoch begins.
 
@@ -103,6 +104,10 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
         callbacks: list[Any] = [OwnRandomNumbers(seed), FiniteErrors(), Told(progress)]
         if split.validation:
             callbacks.append(BestWeights(patience))
+        settings = dict(trainer or {})
+        threads = settings.pop("threads", None)
+        if threads is not None:
+            _check_whole(threads=(threads, 1))
         resumable = None
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -110,12 +115,11 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
             resumable = Resumable(folder, hash_settings(plain({"asked": asked})))
             callbacks += [Metrics(folder), resumable]
         fitting(
-            make_trainer(
-                trainer or {}, callbacks, epochs=epochs, folder=folder, validate=bool(split.validation)
-            ),
+            make_trainer(settings, callbacks, epochs=epochs, folder=folder, validate=bool(split.validation)),
             parts["training"](network),
             data,
             resumable,
+            threads,
         )
     phases = phases_of(materials_of(graphs[split.train[0]]))
     trained = Trained(network, view, data.names, data.scalings, split, dict(model), phases)
