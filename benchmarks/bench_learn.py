@@ -110,9 +110,9 @@ def model(name: str) -> Any:
 
 def begun(name: str, graphs: dict[str, tp.Graph]) -> Any:
     """Return a model of these samples, hardly trained."""
-    return fit(
-        graphs, model(name), Split(tuple(graphs), (), ()), **({} if "fit" in model(name) else {"epochs": 1})
-    )
+    chosen = model(name)
+    training = {} if "fit" in chosen else {"epochs": 1, "trainer": {"threads": 1}}
+    return fit(graphs, chosen, Split(tuple(graphs), (), ()), **training)
 
 
 def best(action: Callable[[], Any], repeats: int = 5) -> tuple[float, float]:
