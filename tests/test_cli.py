@@ -242,7 +242,8 @@ def test_only_true_overwrites(run, volume, tmp_path, word):
     assert (tmp_path / "out/summary.json").read_text() == before
 
 
-def test_runs_of_a_sweep_do_not_replace_each_other(run, volume, tmp_path):
+def test_runs_of_a_sweep_do_not_replace_each_other(run, volume, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     sweep = ("-m", f"input={volume}", *GIVEN[:2], "particles.neck_ratio=0.7,0.9", "overwrite=true")
     code, _, err = run("analyze", *sweep)
     assert code == 1
@@ -251,7 +252,7 @@ def test_runs_of_a_sweep_do_not_replace_each_other(run, volume, tmp_path):
     code, _, err = run("analyze", *sweep[1:], outputs, "-m")  # -m may stand anywhere
     assert code == 0, err
     assert sorted(path.name for path in (tmp_path / "out2").iterdir()) == ["cathode_0.7", "cathode_0.9"]
-    assert not list(Path(tempfile.gettempdir()).glob("tripoint-sweep-*"))
+    assert not list(tmp_path.glob("tripoint-sweep-*"))
 
 
 def test_terminals_can_be_taken_away(run, volume, tmp_path):
