@@ -55,7 +55,7 @@ class PhaseDensity:
             for end in ("min", "max")
         )
         density = nodes["volume"].to_numpy(np.float64) / (high - low).prod(axis=1)
-        number = pd.Index(self.phases).get_indexer(nodes["phase"])
+        number = pd.Index(self.phases).get_indexer(pd.Index(nodes["phase"]))
         whole = _cpu.surroundings.spread((*self.cells, len(self.phases)), number, density, low, high)
         whole = whole.cumsum(0).cumsum(1).cumsum(2)
         self._sums = np.pad(whole, ((1, 0), (1, 0), (1, 0), (0, 0)))
@@ -73,10 +73,10 @@ class PhaseDensity:
         (boxes, phases) float64
             Adds up to 1; NaN where a box is empty.
         """
-        corners = [np.clip(corner, 0, self.extent) / self.extent * self.cells for corner in (low, high)]
+        corners = np.clip([low, high], 0, self.extent) / self.extent * self.cells
         nowhere = np.isnan(corners).any(axis=(0, 2))
-        corners = [np.where(nowhere[:, None], 0, corner) for corner in corners]
-        volumes = _cpu.surroundings.sums(self._sums, *corners)
+        corners[:, nowhere] = 0
+        volumes = _cpu.surroundings.sums(self._sums, corners[0], corners[1])
         volumes = np.maximum(volumes, 0)  # differences of large sums
         total = volumes.sum(axis=1, keepdims=True)
         return np.divide(volumes, total, out=np.full_like(volumes, np.nan), where=total > 0)
