@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from learning import graph_of, mirrored, renumbered, turned
 from tripoint.errors import InputError
 from tripoint.learn import features
-from tripoint.learn.scaling import Scaling
+from tripoint.learn.scaling import REACH, Scaling
 from tripoint.learn.splitting import Split
 from tripoint.learn.surroundings import PhaseDensity
 
@@ -194,6 +194,11 @@ def test_scaling_is_that_of_all_parts_together():
     assert scaled.dtype == np.float32
     np.testing.assert_array_equal(scaled[3:9, 0], 0)
     np.testing.assert_array_equal(Scaling.fit(names, [values])(values + np.array([0, 0, 0, 3]))[:, 3], 0)
+
+
+def test_what_lies_far_out_is_brought_back():
+    scaling = Scaling.fit(("a", "b"), [np.array([[0.0, 1.0], [2.0, 3.0]])])
+    np.testing.assert_array_equal(scaling(np.array([[1e6, 2.0], [-1e6, np.nan]])), [[REACH, 0], [-REACH, 0]])
 
 
 def test_scaling_names_what_is_wrong():

@@ -11,6 +11,9 @@ import numpy as np
 
 from tripoint.errors import InputError
 
+REACH = 5.0
+"""Standard deviations from the mean within which scaled features lie."""
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -79,8 +82,12 @@ class Scaling:
         )
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Return float32 features; those that are not known have the mean, 0, and so have constant ones."""
-        scaled = (values - self.mean) / self.scale
+        """Return float32 features; those that are not known have the mean, 0, and so have constant ones.
+
+        None lies farther out than `REACH`: of a sample unlike those of the training a network would otherwise
+        make anything, and since activity is relative, of all its particles because of a single one.
+        """
+        scaled = np.clip((values - self.mean) / self.scale, -REACH, REACH)
         scaled[:, self._constant] = 0
         return np.nan_to_num(scaled, copy=False, nan=0.0).astype(np.float32)
 
