@@ -75,7 +75,7 @@ def test_training_lowers_the_error_and_is_the_same_for_a_seed(name):
     for _ in range(2):
         config, network, data = made(name)
         before = evaluate(network, data.train_dataloader())["mae"]
-        trainer(6).fit(config["training"](network), data)
+        trainer(15).fit(config["training"](network), data)
         errors.append((before, evaluate(network, data.train_dataloader())["mae"]))
     assert errors[0] == errors[1]
     assert errors[0][1] < 0.9 * errors[0][0]
