@@ -45,3 +45,58 @@ def mean_messages_gradient(gradient, hidden, edge, source, target, share):
             of_edge[e, k] = value
             of_hidden[s, k] += value
     return of_hidden, of_edge
+
+
+@compiled()
+def diffused(start, keep, weight, source, target, steps):
+    """Repeat u[t] ← keep[t] · start[t] + Σ weight · u[s] over the edges s → t, channel by channel.
+
+    Parameters
+    ----------
+    start, keep : (nodes, width) float
+    weight : (edges, width) float
+    source, target : (edges,) int64
+    steps : int
+
+    Returns
+    -------
+    (steps + 1, nodes, width)
+        u before all steps and after each.
+    """
+    nodes, width = start.shape
+    states = np.empty((steps + 1, nodes, width), start.dtype)
+    states[0] = start
+    for step in range(steps):
+        before, after = states[step], states[step + 1]
+        for t in range(nodes):
+            for k in range(width):
+                after[t, k] = keep[t, k] * start[t, k]
+        for e in range(len(source)):
+            s, t = source[e], target[e]
+            for k in range(width):
+                after[t, k] += weight[e, k] * before[s, k]
+    return states
+
+
+@compiled()
+def diffused_gradient(gradient, states, keep, weight, source, target):
+    """Return the gradients to start, keep and weight, for that to the last state of `diffused`."""
+    steps = len(states) - 1
+    start = states[0]
+    nodes, width = start.shape
+    of_start, of_keep, of_weight = np.zeros_like(start), np.zeros_like(keep), np.zeros_like(weight)
+    after, before = gradient.copy(), np.empty_like(start)
+    for step in range(steps - 1, -1, -1):
+        state = states[step]
+        for t in range(nodes):
+            for k in range(width):
+                of_start[t, k] += keep[t, k] * after[t, k]
+                of_keep[t, k] += start[t, k] * after[t, k]
+                before[t, k] = 0
+        for e in range(len(source)):
+            s, t = source[e], target[e]
+            for k in range(width):
+                before[s, k] += weight[e, k] * after[t, k]
+                of_weight[e, k] += state[s, k] * after[t, k]
+        after, before = before, after
+    return of_start + after, of_keep, of_weight
