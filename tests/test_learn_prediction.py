@@ -95,6 +95,17 @@ def test_database(place, run, trained):
     assert "samples it was trained on" in words
 
 
+def test_processes_beside_each_other_predict_the_same(place, run):
+    for jobs in (1, 2):
+        code, _, err = run("checkpoint=model.pt", "database=graphs", f"jobs={jobs}", f"output=with_{jobs}")
+        assert code == 0, err
+    one, two = (pd.read_parquet(f"with_{jobs}/predictions.parquet") for jobs in (1, 2))
+    pd.testing.assert_frame_equal(one, two)
+    code, _, err = run("checkpoint=model.pt", "database=graphs", "jobs=none", "output=other")
+    assert code == 1
+    assert "jobs is 'none'; expected auto or a whole number" in err
+
+
 def test_scores_are_of_samples_that_training_did_not_see(place, run, trained):
     replace(trained, split=Split(("made_0",), ("made_1",), ())).save("model.pt")
     code, _, err = run("checkpoint=model.pt", "database=graphs", "output=found")
@@ -159,10 +170,11 @@ def test_without_activity_there_is_the_prediction_alone(place, run, unknown):
     assert "No activity is known" in Page(text).words
 
 
-def test_damaged_sample_is_named_and_the_others_served(place, run):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_damaged_sample_is_named_and_the_others_served(place, run, jobs):
     file = next(Path("graphs/nodes/sample=made_1").glob("*.parquet"))
     file.write_bytes(file.read_bytes()[:500])
-    code, _, err = run("checkpoint=model.pt", "database=graphs", "output=found")
+    code, _, err = run("checkpoint=model.pt", "database=graphs", f"jobs={jobs}", "output=found")
     assert code == 0
     assert "made_1" in err
     summary = json.loads(Path("found/summary.json").read_text())
@@ -173,11 +185,12 @@ def test_damaged_sample_is_named_and_the_others_served(place, run):
     assert "made_1" in words
 
 
-def test_another_form_is_refused_before_anything_is_written(place, run):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_another_form_is_refused_before_anything_is_written(place, run, jobs):
     graph = graph_of(0)
     fewer = replace(graph, nodes=graph.nodes.drop(columns="aspect_ratio"))
     tp.GraphDatabase("graphs").add(fewer, "aaa")
-    code, _, err = run("checkpoint=model.pt", "database=graphs", "output=found")
+    code, _, err = run("checkpoint=model.pt", "database=graphs", f"jobs={jobs}", "output=found")
     assert code == 1
     assert "aspect_ratio" in err
     assert "where=" in err

@@ -11,6 +11,7 @@ from tripoint.cli.output import output_of
 from tripoint.cli.progress import shown
 from tripoint.cli.samples import open_database, samples_of
 from tripoint.cli.settings import check_text
+from tripoint.cli.sweep import count_jobs
 from tripoint.errors import InputError
 from tripoint.learn import prediction
 from tripoint.learn.training import WEIGHTS
@@ -18,6 +19,9 @@ from tripoint.report.prediction import sentence
 from tripoint.result import load
 
 log = logging.getLogger("tripoint")
+
+MANY = 20
+"""Samples for which it is worth while to begin other processes."""
 
 
 def run(settings: dict[str, Any]) -> None:
@@ -46,7 +50,14 @@ def run(settings: dict[str, Any]) -> None:
         origin |= {"database": str(database), "where": settings["where"]}
         with shown() as progress:
             summary = prediction.predict_samples(
-                trained, graphs, names, output, overwrite=overwrite, origin=origin, progress=progress
+                trained,
+                graphs,
+                names,
+                output,
+                overwrite=overwrite,
+                jobs=count_jobs(settings["jobs"], len(names) >= MANY),
+                origin=origin,
+                progress=progress,
             )
     log.info(sentence(summary))
     say(str(output / prediction.REPORT))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from tripoint.graph import Graph
 from tripoint.io.folder import check_output, result_folder
 from tripoint.io.tables import plain
 from tripoint.learn import ensemble
+from tripoint.learn.applying import Network, apply_to, predicted_particles
 from tripoint.learn.assessment import summarise
 from tripoint.learn.checkpoint import Trained
-from tripoint.learn.comparison import by_depth, compare, particles_of, weak_particles, yardsticks
+from tripoint.learn.comparison import by_depth, compare, weak_particles, yardsticks
 from tripoint.learn.data import Graphs
 from tripoint.learn.ensemble import Ensemble
-from tripoint.learn.features import FLOOR, active_rows
+from tripoint.learn.features import FLOOR
 from tripoint.learn.foreign import foreign_features
 from tripoint.learn.targets import Activity
 from tripoint.record import Progress
@@ -40,9 +40,6 @@ NEW = "new"
 
 ROWS = 50_000
 """Rows of the table that are written together."""
-
-
-Network = Trained | Ensemble
 
 
 def load(path: str | Path) -> Network:
@@ -63,50 +60,6 @@ def load(path: str | Path) -> Network:
     return found
 
 
-def predicted_particles(trained: Network, graph: Graph) -> pd.DataFrame:
-    """Predict the particles of a sample.
-
-    Returns
-    -------
-    DataFrame
-        A row per particle of active material that is no fragment: what `comparison.particles_of` and
-        `checkpoint.Trained.predict` tell of it.
-
-    Raises
-    ------
-    InputError
-        A graph that the network does not fit, in what it differs.
-    """
-    target = trained.target
-    column = target.column if isinstance(target, Activity) else "activity"
-    return particles_of(graph, column).merge(trained.predict(graph), on="node", validate="one_to_one")
-
-
-@dataclass
-class _Database:
-    """What was found in the samples of a database, as they are gone through."""
-
-    trained: Network
-    graphs: Graphs
-    left_out: list[dict[str, str]] = field(default_factory=list)
-
-    def frames(self, samples: Iterable[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Go through the samples that can be read and have particles."""
-        for sample in samples:
-            try:
-                graph = self.graphs[sample]
-                active_rows(graph)
-            except InputError as error:
-                log.warning("warning: %s", error)
-                self.left_out.append({"sample": sample, "reason": str(error)})
-                continue
-            try:
-                yield sample, predicted_particles(self.trained, graph)
-            except InputError as error:
-                message = f"{error}; choose the samples that the network fits with where=…"
-                raise InputError(message) from error
-
-
 def predict_samples(
     trained: Network,
     graphs: Graphs,
@@ -114,10 +67,11 @@ def predict_samples(
     output: str | Path,
     *,
     overwrite: bool = False,
+    jobs: int = 1,
     origin: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Predict samples one after the other, and write a folder with table, figures and report.
+    """Predict samples, and write a folder with table, figures and report.
 
     Samples that cannot be read, or have no active material, are named in the summary and left out.
 
@@ -130,6 +84,8 @@ def predict_samples(
         The folder; it appears when it is complete. ``predictions.parquet`` has a row per particle:
         ``sample``, ``node``, ``activity`` where it is known, and what the network predicts.
     overwrite : bool
+    jobs : int
+        Processes (`applying.apply_to`).
     origin : mapping, optional
         Where the checkpoint and the samples come from, for the summary.
     progress : callable, optional
@@ -148,28 +104,32 @@ def predict_samples(
 
     Notes
     -----
-    One graph is in memory at a time, and of all particles the numbers that are scored.
+    One graph per process is in memory, and of all particles the numbers that are scored.
     """
     names = list(samples)
     check_output(output, overwrite)
-    found = _Database(trained, graphs)
+    left_out: list[dict[str, str]] = []
     parts: list[pd.DataFrame] = []
     with result_folder(output, overwrite) as folder:
         with _Table(folder / TABLE) as table:
-            for done, (sample, frame) in enumerate(found.frames(names)):
+            for done, found in enumerate(apply_to(trained, graphs, names, jobs)):
                 if progress is not None:
                     progress("predicting", done, len(names))
-                table.add(_columns(sample, frame))
-                parts.append(_scored(sample, frame))
+                if found.frame is None:
+                    log.warning("warning: %s", found.reason)
+                    left_out.append({"sample": found.sample, "reason": found.reason})
+                    continue
+                table.add(_columns(found.sample, found.frame))
+                parts.append(_scored(found.sample, found.frame))
         if not parts:
-            message = f"none of the {len(names)} samples could be predicted: {found.left_out[0]['reason']}"
+            message = f"none of the {len(names)} samples could be predicted: {left_out[0]['reason']}"
             raise InputError(message)
         whole = pd.concat(parts, ignore_index=True)
         summary = {
             **_head(trained, origin),
             "samples": len(parts),
             "particles": len(whole),
-            "left_out": found.left_out,
+            "left_out": left_out,
             **_scores(trained, whole),
         }
         _write(folder, summary, page.of_samples(summary, whole, FLOOR))
