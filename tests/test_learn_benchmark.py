@@ -53,7 +53,16 @@ def test_from_nothing_to_the_table(tmp_path, capsys):
     assert main(words) == 0
     record = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     models = {row["model"] for row in record["outcomes"]}
-    assert {"median", "gradient_boosting own", "gine", "gatv2", "hetero", "kirchhoff", "known"} <= models
+    assert {
+        "median",
+        "gradient_boosting own",
+        "gine",
+        "gatv2",
+        "hetero",
+        "kirchhoff",
+        "corrected",
+        "known",
+    } <= models
     assert {row["tested_on"] for row in record["outcomes"]} >= {
         "test",
         "shifted",

@@ -8,9 +8,9 @@ import torch
 from torch_geometric.data import Batch
 
 from learning import graph_of, graphs, mirrored, turned
-from tripoint.errors import ConvergenceError
+from tripoint.errors import ConvergenceError, InputError
 from tripoint.learn import kirchhoff, multigrid
-from tripoint.learn.circuit import reaction_circuit
+from tripoint.learn.circuit import REACTION, reaction_circuit
 from tripoint.learn.data import GraphDataModule
 from tripoint.learn.features import log_activity
 from tripoint.learn.kirchhoff import CircuitView, EliminatedSolution, Kirchhoff, KnownCircuit, Potentials
@@ -195,6 +195,24 @@ def test_cutting_the_only_electron_path_lowers_the_prediction(learned):
         after = network(changed).detach()
         assert after[particle] < before[particle] - 0.3
     assert len(graph.nodes) + 2 == batch.num_nodes
+
+
+def test_a_corrected_circuit_starts_at_the_known_one():
+    data = module(3)
+    network = Kirchhoff.for_names(data.names, start="known")
+    batch = Batch.from_data_list([data["train"][0], data["train"][1]])
+    torch.testing.assert_close(network(batch), KnownCircuit()(batch))
+    batch.log_known[torch.nonzero(batch.kind == REACTION)[::2]] = -torch.inf
+    wanted, labelled = network.readout.truth(batch)
+    (network(batch) - wanted)[labelled].abs().mean().backward()
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient.any() for gradient in gradients)
+    batch.log_known[0] = torch.nan
+    with pytest.raises(InputError, match="no conductivities or no kinetics"):
+        network(batch)
+    with pytest.raises(InputError, match="cannot start from 'best'"):
+        Kirchhoff.for_names(data.names, start="best")
 
 
 def test_conductances_that_are_not_known_are_no_hindrance():

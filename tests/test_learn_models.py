@@ -43,7 +43,7 @@ def trainer(epochs):
 
 def test_names_are_those_of_the_files():
     assert all(config.name == name for name, config in CONFIGS.items())
-    assert set(NETWORKS) >= {"gine", "gatv2", "hetero", "kirchhoff", "known"}
+    assert set(NETWORKS) >= {"gine", "gatv2", "hetero", "kirchhoff", "corrected", "known"}
     assert {"median", "ridge", "gradient_boosting", "mlp"} == set(CONFIGS) - set(NETWORKS)
 
 

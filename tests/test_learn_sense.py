@@ -22,8 +22,8 @@ from tripoint.learn.splitting import Split
 from tripoint.synth import Composite
 
 CONF = Path(__file__).parent.parent / "conf" / "model"
-MODELS = ("kirchhoff", "known", "gine", "gatv2", "hetero", "gradient_boosting", "ridge")
-EPOCHS = {"kirchhoff": 8, "gine": 25, "gatv2": 25, "hetero": 25}
+MODELS = ("kirchhoff", "corrected", "known", "gine", "gatv2", "hetero", "gradient_boosting", "ridge")
+EPOCHS = {"kirchhoff": 8, "corrected": 8, "gine": 25, "gatv2": 25, "hetero": 25}
 HELD = 5
 
 #: Volumes as the voxels of another one, about the axis z on which both terminals lie.
@@ -126,7 +126,7 @@ def test_cutting_the_electron_path_lowers_the_predicted_activity(name):
     # Models without a graph learn from a few hundred particles here how much a path is worth.
     assert np.mean(changes) < (-0.05 if name in ("gradient_boosting", "ridge") else -0.1)
     assert np.max(changes) < 0.05
-    if name in ("kirchhoff", "known"):
+    if name in ("kirchhoff", "corrected", "known"):
         assert all(
             np.isclose(before[graph.nodes["node"].iloc[row]] + change, 0, atol=1e-9)
             for row, change in zip(rows, changes, strict=False)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
+from tripoint.errors import InputError
 from tripoint.graph import Graph
 from tripoint.learn.circuit import KINDS, LINK_FEATURES, REACTION, reaction_circuit
 from tripoint.learn.features import region_features
@@ -153,12 +154,16 @@ class CircuitView:
 class Kirchhoff(nn.Module):
     r"""Predict activity by currents through a circuit whose conductances are learned.
 
-    .. math:: \ln g_k = \ln g_k^{\mathrm{geometric}} + c_{\mathrm{kind}(k)} + s \tanh(f(x_k) / s), \qquad
+    .. math:: \ln g_k = \ln g_k^0 + c_{\mathrm{kind}(k)} + s \tanh(f(x_k) / s), \qquad
               a_p = \frac{I_p e^{h(x_p)} / V_p}{\sum_q I_q e^{h(x_q)} / \sum_q V_q}
 
-    f and h are multilayer perceptrons, c starts at 0: conductivities of 1 S/m everywhere, which is wrong. The
-    currents I into the particles are those of Kirchhoff's equations, so that what enters reacts, and h gives
-    none to a particle without any; after it the activities have the mean 1 by volume again.
+    f and h are multilayer perceptrons, c starts at 0. The currents I into the particles are those of
+    Kirchhoff's equations, so that what enters reacts, and h gives none to a particle without any; after it
+    the activities have the mean 1 by volume again.
+
+    What is learned depends on g⁰. From conductivities of 1 S/m everywhere, which is wrong, a network learns
+    the constants of what it is shown, and so of one regime. From the known conductivities and kinetics
+    of each sample it learns what regions and contacts get wrong about voxels, which other regimes share.
 
     Parameters
     ----------
@@ -167,14 +172,31 @@ class Kirchhoff(nn.Module):
         Width of both perceptrons.
     head : bool
         Whether there is an h.
+    start : {"unit", "known"}
+        g⁰: conductances for 1 S/m (S/m² of charge transfer), or those of `KnownCircuit`.
+
+    Raises
+    ------
+    InputError
+        No such start.
     """
 
     view = CircuitView
 
     def __init__(
-        self, link_features: int, particle_features: int, *, hidden: int = 48, head: bool = True
+        self,
+        link_features: int,
+        particle_features: int,
+        *,
+        hidden: int = 48,
+        head: bool = True,
+        start: str = "unit",
     ) -> None:
         super().__init__()
+        if start not in ("unit", "known"):
+            message = f"a circuit cannot start from {start!r}; choose unit or known"
+            raise InputError(message)
+        self.start = start
         self.constants = nn.Parameter(torch.zeros(len(KINDS)))
         self.conductance = _perceptron(link_features + len(KINDS), hidden)
         self.head = _perceptron(particle_features, hidden) if head else None
@@ -192,7 +214,7 @@ class Kirchhoff(nn.Module):
         kinds = nn.functional.one_hot(data.kind, len(KINDS)).to(data.link_attr)
         moved = self.conductance(torch.cat([data.link_attr, kinds], dim=1)).squeeze(-1)
         moved = self.constants[data.kind] + SPAN * torch.tanh(moved / SPAN)
-        return data.log_geometric + moved.double()
+        return (data.log_geometric if self.start == "unit" else _known(data)) + moved.double()
 
     def forward(self, data: Data) -> torch.Tensor:
         """Return what is asked of every particle of a batch, (particles,), or of every sample."""
@@ -220,7 +242,7 @@ class KnownCircuit(nn.Module):
 
     def forward(self, data: Data) -> torch.Tensor:
         """Return what is asked of every particle of a batch, (particles,), or of every sample."""
-        return self.readout(_evidence(reaction_currents(data.log_known, data), data))
+        return self.readout(_evidence(reaction_currents(_known(data), data), data))
 
 
 def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor:
@@ -231,6 +253,17 @@ def reaction_currents(log_conductance: torch.Tensor, data: Data) -> torch.Tensor
     particle, ion = data.link_index[:, reaction]
     flow = conductance[reaction] * (potential[ion] - potential[particle])
     return torch.zeros_like(potential).index_add(0, particle, flow)[data.particle_index]
+
+
+def _known(data: Data) -> torch.Tensor:
+    """Return the logarithms of the simulation's conductances, and refuse samples that have none."""
+    if data.log_known.isnan().any():
+        message = (
+            "a sample has no conductivities or no kinetics, so that the constants of its circuit are not "
+            "known; analyse it with a regime, transport=NAME, or take model=kirchhoff, which needs none"
+        )
+        raise InputError(message)
+    return data.log_known
 
 
 def _evidence(current: torch.Tensor, data: Data) -> Evidence:

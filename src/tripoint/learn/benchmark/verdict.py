@@ -15,7 +15,7 @@ from tripoint.learn.scores import bootstrap
 
 GRAPH_FREE = ("median", "ridge", "gradient_boosting", "mlp")
 MESSAGE_PASSING = ("gine", "gatv2", "hetero")
-CIRCUIT = ("kirchhoff",)
+CIRCUIT, CORRECTED = ("kirchhoff",), ("corrected",)
 
 
 def outcomes(conditions: Sequence[Condition], root: str) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def gains(found: pd.DataFrame, conditions: Sequence[Condition], root: str) -> pd
     Returns
     -------
     DataFrame
-        Per condition and set of samples, a row for message passing and the circuit against the strongest
+        Per condition and set of samples, a row for message passing and each circuit against the strongest
         graph-free model on the set of features ``own`` and on any: ``lower``, 1 − ratio of the mean absolute
         errors of log-activity, with its 95 % interval over samples (the same draws for both), and
         ``linear_lower``.
@@ -55,7 +55,7 @@ def gains(found: pd.DataFrame, conditions: Sequence[Condition], root: str) -> pd
     for (name, tested), part in found.groupby(["condition", "tested_on"], sort=False):
         graph_free = part[part["kind"] == "graph-free"]
         sets = {"own": graph_free[graph_free["features"].isin(["size", "own"])], "any": graph_free}
-        for kind in ("message passing", "kirchhoff"):
+        for kind in ("message passing", "kirchhoff", "corrected circuit"):
             mine = part[part["kind"] == kind]
             for which, others in sets.items():
                 if mine.empty or others.empty:
@@ -107,6 +107,8 @@ def _kind(name: str) -> str:
         return "graph-free"
     if name in MESSAGE_PASSING:
         return "message passing"
+    if name in CORRECTED:
+        return "corrected circuit"
     return "kirchhoff" if name in CIRCUIT else "no learning"
 
 
