@@ -1,0 +1,161 @@
+"""Draws from probabilities: their frequencies, their smoothness, intervals of what is analysed of them."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tripoint as tp
+from tripoint import synth
+from tripoint.errors import InputError
+from tripoint.synth import Composite
+from tripoint.uncertainty import Probabilities, draw, drawing, figures, intervals, repeat
+from tripoint.uncertainty.spread import UNITS
+
+SPACING = (0.5, 0.5, 0.5)
+
+
+def even(shares, shape=(24, 40, 40), dtype=np.float32):
+    values = np.broadcast_to(np.array(shares, dtype)[:, None, None, None], (len(shares), *shape))
+    return Probabilities(values, tuple(range(len(shares))))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5])
+def test_phases_are_as_frequent_as_they_are_probable(correlation):
+    shares = np.array([0.6, 0.3, 0.1])
+    drawn = [draw(even(shares), SPACING, correlation, (0, number)) for number in range(12)]
+    frequent = np.bincount(np.stack(drawn).ravel(), minlength=3) / np.stack(drawn).size
+    # A field of this correlation has some (2 √π ℓ)³ voxels per independent one.
+    independent = np.stack(drawn).size / max(1.0, (2 * math.sqrt(math.pi) * correlation / 0.5) ** 3)
+    assert frequent == pytest.approx(shares, abs=4 * math.sqrt(0.25 / independent))
+
+
+def test_what_is_certain_stays():
+    rng = np.random.default_rng(0)
+    phases = rng.integers(0, 3, (10, 12, 14)).astype(np.uint8)
+    values = np.stack([(phases == label) * np.uint8(255) for label in range(3)])
+    drawn = draw(Probabilities(values, (5, 7, 9)), SPACING, 1.0, (0,))
+    np.testing.assert_array_equal(drawn, np.array([5, 7, 9])[phases])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_neighbours_agree_over_the_correlation_length(axis):
+    half = even([0.5, 0.5], (48, 48, 48))
+    smooth = draw(half, (0.5, 1.0, 0.5), 2.0, (1,)) - 0.5
+    for lag in (2, 4, 8):
+        ahead, behind = (np.moveaxis(smooth, axis, 0)[part] for part in (slice(lag, None), slice(None, -lag)))
+        found = float((ahead * behind).mean() / 0.25)
+        distance = lag * (0.5, 1.0, 0.5)[axis]
+        # Of two fields the larger one: their difference has the correlation of each, signs arcsine of it.
+        expected = 2 / math.pi * math.asin(math.exp(-((distance / 4.0) ** 2)))
+        assert found == pytest.approx(expected, abs=0.12)
+    apart = draw(half, (0.5, 1.0, 0.5), 0.0, (1,)) - 0.5
+    assert abs(float((apart[1:] * apart[:-1]).mean() / 0.25)) < 0.02
+
+
+def test_slabs_do_not_matter(monkeypatch):
+    given = even([0.5, 0.2, 0.3], (20, 12, 12))
+    whole = draw(given, SPACING, 0.7, (3, 4))
+    monkeypatch.setattr(drawing, "SLAB", 7)
+    np.testing.assert_array_equal(draw(given, SPACING, 0.7, (3, 4)), whole)
+    assert (draw(given, SPACING, 0.7, (3, 5)) != whole).any()
+
+
+def test_intervals_are_those_of_one_further_draw():
+    rng = np.random.default_rng(0)
+    key = ("tpb_density", "a|b|c")
+    held = 0
+    for _ in range(400):
+        values = rng.normal(5, 1, 9)
+        row = intervals([{key: value} for value in values[:8]], {key: 5.0}).iloc[0]
+        held += row["low"] <= values[8] <= row["high"]
+    assert held / 400 == pytest.approx(0.95, abs=0.03)
+    row = intervals([{key: math.nan}, {}], {key: 1.0}).iloc[0]
+    assert row["draws"] == 0
+    assert math.isnan(row["mean"])
+    share = intervals(
+        [{("utilization", "x"): 0.99}, {("utilization", "x"): 0.9}], {("utilization", "x"): 1.0}
+    )
+    assert share["high"].iloc[0] == 1.0
+
+
+@pytest.fixture(scope="module")
+def segmented():
+    """A composite, its phases blurred into probabilities, and the analysis of the likeliest."""
+    from scipy import ndimage
+
+    sample = synth.make(Composite.load("solid_state_cathode", {}), (40, 40, 40), (0.4,) * 3, seed=2)
+    labels = [phase.label for phase in sample.materials.phases]
+    blurred = np.stack(
+        [ndimage.gaussian_filter((sample.phases == label).astype(np.float32), 0.8) for label in labels]
+    )
+    values = np.rint(255 * blurred / blurred.sum(axis=0)).astype(np.uint8)
+    phases = np.asarray(labels, np.uint8)[values.argmax(axis=0)]
+    likeliest = tp.Sample(phases, sample.spacing, sample.materials)
+    return Probabilities(values, labels), analyse(likeliest)
+
+
+def analyse(sample):
+    return tp.analyze(sample, subvolumes=0, device="cpu")
+
+
+def test_an_analysis_is_repeated(segmented):
+    probabilities, result = segmented
+    told = []
+    found = repeat(result, probabilities, 3, analyse, progress=lambda *words: told.append(words))
+    entry = found.summary["uncertainty"]
+    assert entry["draws"] == 3
+    assert entry["correlation"] == pytest.approx(1.2)
+    assert [words[1] for words in told] == [0, 1, 2, 3]
+    rows = {(row["quantity"], row["of"]): row for row in entry["figures"]}
+    assert set(rows) == set(figures(result.summary))
+    assert {quantity for quantity, _ in rows} == set(UNITS)
+    for row in rows.values():
+        if row["draws"] == 3:
+            assert row["low"] <= row["mean"] <= row["high"]
+    total = sum(row["mean"] for (quantity, _), row in rows.items() if quantity == "volume_fraction")
+    assert total == pytest.approx(1)
+    assert "uncertainty" not in result.summary
+    again = repeat(result, probabilities, 3, analyse).summary["uncertainty"]
+    assert again == entry
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"draws": 1}, "2 or more"),
+        ({"draws": "many"}, "whole number of draws"),
+        ({"correlation": -1}, "correlation length is -1"),
+        ({"shape": (20, 40, 40)}, "take both from the same segmentation"),
+        ({"labels": (0, 1, 2, 77)}, "labels [77]"),
+        ({"flat": True}, "take phases and probabilities from the same"),
+        ({"scale": 200.0}, "expected numbers from 0 to 1"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(segmented, change, told):
+    probabilities, result = segmented
+    values, labels = probabilities.values, change.get("labels", probabilities.labels)
+    if "shape" in change:
+        values = values[:, : change["shape"][0]]
+    if change.get("flat"):
+        values = np.full_like(values, 64)
+    if "scale" in change:
+        values = values.astype(np.float32) * change["scale"]
+    with pytest.raises(InputError, match=told.replace("[", r"\[").replace("]", r"\]")):
+        repeat(
+            result, Probabilities(values, labels), change.get("draws", 2), analyse,
+            correlation=change.get("correlation"),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.zeros((3, 4, 4), np.uint8), r"expected \(phases, z, y, x\)"),
+        (np.zeros((2, 4, 4, 4), np.uint8), "the 3 phases"),
+        (np.zeros((3, 4, 4, 4), np.int32), "are int32"),
+    ],
+)
+def test_what_is_no_probability_is_refused(values, told):
+    with pytest.raises(InputError, match=told):
+        Probabilities(values, (0, 1, 2))
