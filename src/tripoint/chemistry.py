@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tripoint import spectro
+from tripoint import registration, spectro
 from tripoint._version import __version__
 from tripoint.errors import InputError
 from tripoint.io import ome_zarr, spectra, stack, tables
@@ -206,10 +206,10 @@ def _register(
     start = settings.get("start")
     if progress is not None:
         progress("register", 0, 1)
-    found = spectro.register(
+    found = registration.register(
         _shown(settings.get("by"), maps),
         structure,
-        map_spacing=voxel,
+        moving_spacing=voxel,
         spacing=size,
         method=settings.get("method", "affine"),
         start=None if start is None else spectra.read_affine(start),
@@ -222,8 +222,8 @@ def _register(
             folder / "scratch" / f"registered_{key}.npy", mode="w+", dtype=np.float32, shape=shape
         )
         if np.isfinite(volume).any():
-            moved[key] = spectro.resample(
-                volume, found.affine, map_spacing=voxel, shape=shape, spacing=size, out=out
+            moved[key] = registration.resample(
+                volume, found.affine, moving_spacing=voxel, shape=shape, spacing=size, out=out
             )
     ome_zarr.write_maps(folder / "registered.zarr", moved, size, about)
     header = "µm of the structure (z, y, x, 1) to µm of the map"

@@ -92,7 +92,7 @@ def read_affine(path: str | Path) -> np.ndarray:
     """
     import json
 
-    from tripoint.spectro.resampling import check_affine
+    from tripoint.registration import check_affine
 
     file = Path(path)
     lines = _lines(file)

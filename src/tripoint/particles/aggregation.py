@@ -80,7 +80,7 @@ def _check(regions: Any, values: Any) -> int:
     if tuple(regions.shape) != tuple(values.shape):
         message = (
             f"the map has shape {tuple(values.shape)} and the regions {tuple(regions.shape)}; "
-            "bring it onto their grid with an affine (spectro.resample)"
+            "bring it onto their grid with an affine (tripoint.registration.resample)"
         )
         raise InputError(message)
     if is_cupy_array(regions) != is_cupy_array(values):

@@ -1,4 +1,4 @@
-"""What is done to a volume before it is registered or resampled: checked, made coarser, centred."""
+"""What is done to a volume before it is registered or resampled: checked, made coarser, normalised."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def block_means(volume: np.ndarray, factors: Sequence[int]) -> np.ndarray:
 
 
 def reduced(fixed: np.ndarray, voxel: Spacing, most: int) -> tuple[np.ndarray, Spacing]:
-    """Return a structure of at most so many voxels, its longest axes made coarser, and its voxel size."""
+    """Return a volume of at most so many voxels, its longest axes made coarser, and its voxel size."""
     factors = [1, 1, 1]
     while math.prod(-(-n // f) for n, f in zip(fixed.shape, factors, strict=True)) > most:
         longest = int(np.argmax([n / f for n, f in zip(fixed.shape, factors, strict=True)]))
@@ -59,12 +59,33 @@ def reduced(fixed: np.ndarray, voxel: Spacing, most: int) -> tuple[np.ndarray, S
     return block_means(fixed[whole], factors), (z, y, x)
 
 
-def filled(volume: np.ndarray, what: str) -> np.ndarray:
-    """Return a volume around its mean, which stands where nothing was measured."""
+def coarsened(moving: np.ndarray, voxel: Spacing, edge: float) -> tuple[np.ndarray, Spacing]:
+    """Return a volume whose voxels are finer than an edge as means of blocks, and its voxel size, µm.
+
+    NaN where less than half of a block was measured.
+    """
+    factors = [min(max(1, int(edge / s + 1e-6)), n) for s, n in zip(voxel, moving.shape, strict=True)]
+    if factors == [1, 1, 1]:
+        return moving, voxel
+    there = np.isfinite(moving)
+    value, share = block_means(np.where(there, moving, 0), factors), block_means(there, factors)
+    z, y, x = (s * f for s, f in zip(voxel, factors, strict=True))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(share >= 0.5, value / share, np.nan).astype(np.float32), (z, y, x)
+
+
+def normalised(volume: np.ndarray, what: str) -> np.ndarray:
+    """Return a volume of mean 0 and variance 1, with 0 where nothing was measured.
+
+    Raises
+    ------
+    InputError
+        One value everywhere.
+    """
     there = np.isfinite(volume)
-    mean = volume[there].mean(dtype=np.float64)
-    result = np.where(there, volume - mean, 0).astype(np.float32)
-    if not result.any():
+    values = volume[there]
+    mean, spread = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    if not spread > 1e-6 * abs(mean):
         message = f"the {what} has one value everywhere, by which nothing can be registered; choose another"
         raise InputError(message)
-    return result
+    return np.where(there, (volume - mean) / spread, 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The rigid or affine transform of most mutual information of structure and map, by SimpleITK."""
+"""The rigid or affine transform of most mutual information of two volumes, by SimpleITK."""
 
 from __future__ import annotations
 
@@ -8,51 +8,58 @@ from typing import Any
 import numpy as np
 
 from tripoint.errors import InputError
+from tripoint.registration.resampling import averaged, to_indices
+from tripoint.registration.volumes import normalised, reduced
 from tripoint.sample import Spacing
-from tripoint.spectro.resampling import averaged, to_indices
-from tripoint.spectro.volumes import filled, reduced
 
-MOST = 1 << 18  # voxels that the transform is optimised on
 SAMPLED = 0.2  # share of these that each evaluation looks at, at equal distances
 
 
 def optimised(
-    map_: np.ndarray, map_voxel: Spacing, fixed: np.ndarray, voxel: Spacing, initial: np.ndarray, method: str
+    moving: np.ndarray,
+    moving_voxel: Spacing,
+    fixed: np.ndarray,
+    voxel: Spacing,
+    initial: np.ndarray,
+    method: str,
+    most: int,
 ) -> tuple[np.ndarray, float, list[str]]:
     """Return the affine of most mutual information near an initial one.
 
     Parameters
     ----------
-    map_, fixed : (z, y, x) float32
-        The map, NaN where it was not measured, and the structure.
-    map_voxel, voxel : (z, y, x)
+    moving, fixed : (z, y, x) float32
+        NaN where they were not measured.
+    moving_voxel, voxel : (z, y, x)
         Their voxel sizes, µm.
     initial : (4, 4) float64
-        From the structure to the map, µm.
+        From the fixed volume to the moving one, µm.
     method : {"rigid", "affine"}
+    most : int
+        Voxels of the fixed volume to search on.
 
     Returns
     -------
     affine, information, warnings
-        Mutual information in nats; the initial affine, with a warning, where nothing better was found.
+        Mutual information in nats; the initial affine, with a warning, where the search failed.
 
     Raises
     ------
     InputError
-        SimpleITK is not installed, or the structure has one value everywhere.
+        SimpleITK is not installed, or the fixed volume has one value everywhere.
     """
     sitk = _simpleitk()
-    coarse, size = reduced(fixed, voxel, MOST)
+    coarse, size = reduced(fixed, voxel, most)
     flat = coarse.shape[0] == 1
-    matrix, _ = to_indices(initial, size, map_voxel)
-    value, share, factors = averaged(map_, matrix)
+    matrix, _ = to_indices(initial, size, moving_voxel)
+    value, share, factors = averaged(moving, matrix)
     value = value / np.maximum(share, 1e-6)
-    map_size = [s * f for s, f in zip(map_voxel, factors, strict=True)]
+    moving_size = [s * f for s, f in zip(moving_voxel, factors, strict=True)]
     there = share >= 0.5
     value = np.where(there, value, value[there].mean())
-    still = _image(sitk, filled(coarse, "structure"), size)
-    mask = _image(sitk, there.astype(np.uint8), map_size)
-    moving = _image(sitk, value.astype(np.float32), map_size)
+    image = _image(sitk, normalised(coarse, "fixed volume"), size)
+    mask = _image(sitk, there.astype(np.uint8), moving_size)
+    moved = _image(sitk, value.astype(np.float32), moving_size)
     middle = [n * s / 2 for n, s in zip(coarse.shape, size, strict=True)][::-1]
     transform = _transform(sitk, method, middle[:2] if flat else middle)
 
@@ -65,7 +72,7 @@ def optimised(
     search.SetNumberOfThreads(1)  # sums in one order: two runs agree to rounding
     search.SetMovingInitialTransform(_fixed_transform(sitk, initial, flat))
     search.SetInitialTransform(transform, inPlace=True)
-    at_first = -search.MetricEvaluate(still, moving)
+    at_first = -search.MetricEvaluate(image, moved)
     search.SetOptimizerAsRegularStepGradientDescent(
         learningRate=max(size),  # µm, as scaled below
         minStep=2e-3 * max(size),
@@ -78,16 +85,16 @@ def optimised(
     search.SetSmoothingSigmasPerLevel([f / 2 * max(size) if f > 1 else 0.0 for f in levels])
     search.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     try:
-        search.Execute(still, moving)
+        search.Execute(image, moved)
         found = search.GetMetricValue()
     except RuntimeError as error:  # the volumes lost each other
         return (
             initial,
             at_first,
-            [f"the {method} search failed ({str(error).splitlines()[-1]}); the shift is kept"],
+            [f"the {method} search failed ({str(error).splitlines()[-1]}); its start is kept"],
         )
-    if -found <= at_first:
-        return initial, at_first, [f"the {method} search found nothing better than the shift, which is kept"]
+    if -found <= at_first:  # within what the optimiser's steps leave
+        return initial, at_first, []
     return initial @ _matrix_of(transform, flat), -found, []
 
 
@@ -114,7 +121,7 @@ def _image(sitk: Any, volume: np.ndarray, voxel: Sequence[float]) -> Any:
 
 
 def _transform(sitk: Any, method: str, middle: Sequence[float]) -> Any:
-    """Return the identity of a kind of transform, about the middle of the structure."""
+    """Return the identity of a kind of transform, about the middle of the fixed volume."""
     dimensions = len(middle)
     if method == "affine":
         transform = sitk.AffineTransform(dimensions)

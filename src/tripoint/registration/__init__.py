@@ -1,0 +1,19 @@
+"""Where one volume lies in another, and what it shows on the other's grid.
+
+``register`` finds the affine between a fixed and a moving volume, ``resample`` brings the moving one onto the
+grid of the fixed one, ``local_shifts`` says how well parts of both fit.
+"""
+
+from tripoint.registration.finding import Registration, register
+from tripoint.registration.quality import LocalShifts, local_shifts
+from tripoint.registration.resampling import check_affine, resample, slabs
+
+__all__ = [
+    "LocalShifts",
+    "Registration",
+    "check_affine",
+    "local_shifts",
+    "register",
+    "resample",
+    "slabs",
+]
