@@ -16,6 +16,7 @@ Usage
 Tasks
   analyze   a labelled volume becomes a particle graph with its physics and a report
   synth     make a synthetic composite with known particles
+  register  a second volume comes onto the grid of a first one
   spectro   an energy stack becomes chemical maps, registered to the structure
   db        ask and keep a database of graphs
   train     models learn to predict local activity from a database of graphs
@@ -25,7 +26,7 @@ Tasks
   tripoint <task> --help   shows the settings of a task
   tripoint --version"""
 
-TASKS = ("analyze", "synth", "spectro", "db", "train", "predict", "explain")
+TASKS = ("analyze", "synth", "register", "spectro", "db", "train", "predict", "explain")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -27,6 +27,11 @@ TEXTS = (
     "register.start",
     "database",
     "checkpoint",
+    "fixed",
+    "moving",
+    "affine",
+    "start",
+    "truth",
     "split.file",
 )
 _SETTING = re.compile(

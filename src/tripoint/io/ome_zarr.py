@@ -44,18 +44,45 @@ def write(
     colours : mapping of str to mapping of int to (r, g, b, a), optional
         Colours of label values, by name of the label volume.
     """
-    about = {"schema": 1, "name": sample.name, "materials": sample.materials.to_mapping()}
-    root = _group(path, tripoint=about)
-    _write_image(root, sample.phases, sample.spacing, sample.name)
-    if labels:
-        _group(path / "labels", ome={"version": "0.5", "labels": sorted(labels)})
-    for name, volume in labels.items():
-        group = _group(path / "labels" / name)
-        _write_image(group, volume, sample.spacing, name, _image_label((colours or {}).get(name, {})))
+    about = {"name": sample.name, "materials": sample.materials.to_mapping()}
+    write_image(path, sample.phases, sample.spacing, sample.name, labels, about=about, colours=colours)
     if sample.channels:
         _group(path / "channels")
     for name, volume in sample.channels.items():
         _write_image(_group(path / "channels" / name), volume, sample.spacing, name)
+
+
+def write_image(
+    path: Path,
+    volume: Any,
+    spacing: Sequence[float],
+    name: str,
+    labels: Mapping[str, Any],
+    *,
+    about: Mapping[str, Any],
+    colours: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one volume of any type, and label volumes of the same shape.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to make.
+    volume : (z, y, x) array
+    spacing : (z, y, x)
+        Voxel size, µm.
+    name : str
+    labels, colours
+        As of :func:`write`.
+    about : mapping
+        What to keep in the attribute ``tripoint``.
+    """
+    _write_image(_group(path, tripoint={"schema": 1, **about}), volume, spacing, name)
+    if labels:
+        _group(path / "labels", ome={"version": "0.5", "labels": sorted(labels)})
+    for label, values in labels.items():
+        group = _group(path / "labels" / label)
+        _write_image(group, values, spacing, label, _image_label((colours or {}).get(label, {})))
 
 
 def write_maps(
@@ -85,9 +112,9 @@ def read_array(path: Path, inner: str = "") -> np.ndarray:
     return np.asarray(array[...])
 
 
-def attributes(path: Path) -> dict[str, Any]:
+def attributes(path: Path, inner: str = "") -> dict[str, Any]:
     """Return the attributes of a group, such as materials and voxel size."""
-    return dict(zarr.open_group(str(path), mode="r").attrs)
+    return dict(zarr.open_group(str(path / inner), mode="r").attrs)
 
 
 def spacing_of(image: Mapping[str, Any]) -> tuple[float, float, float]:

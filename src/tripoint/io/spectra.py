@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from tripoint.errors import InputError
+from tripoint.io import ome_zarr
 from tripoint.io.formats import split_inside
+from tripoint.io.zarr import is_zarr
 from tripoint.spectro import References
 from tripoint.spectro.references import check_energies
 
@@ -83,7 +85,9 @@ def read_energies(given: str | Path | Sequence[float]) -> np.ndarray:
 
 
 def read_affine(path: str | Path) -> np.ndarray:
-    """Read an affine: four lines of four numbers, or the ``summary.json`` of a registration.
+    """Read an affine: four lines of four numbers, the ``summary.json`` of a registration, or of a Zarr image.
+
+    An image has one in its attribute ``tripoint``, as the displaced channels of made composites do.
 
     Raises
     ------
@@ -94,7 +98,13 @@ def read_affine(path: str | Path) -> np.ndarray:
 
     from tripoint.registration import check_affine
 
-    file = Path(path)
+    file, inner = split_inside(path)
+    if file.is_dir() and is_zarr(file):
+        about = ome_zarr.attributes(file, inner or "").get("tripoint", {})
+        if "affine" not in about:
+            message = f"{path} states no affine; give a text file of four lines of four numbers"
+            raise InputError(message)
+        return check_affine(about["affine"])
     lines = _lines(file)
     try:
         if file.suffix.lower() == ".json":

@@ -12,7 +12,7 @@ import numpy as np
 
 from tripoint.errors import InputError, TripointError
 from tripoint.io.formats import find_opener, split_inside
-from tripoint.io.stored import Choice, Stored
+from tripoint.io.stored import Choice, Stored, box_of
 from tripoint.io.units import attribute_spacing, is_unit, to_micrometres
 from tripoint.sample import Spacing, check_spacing
 
@@ -129,21 +129,48 @@ def read_map(path: str | Path, channel: int | None = None) -> tuple[np.ndarray, 
     InputError
         No such file, not two or three axes, no numbers in it.
     """
+    values, sizes = read_grey(path, channel=channel, what="map")
+    return values.astype(np.float32, copy=False), sizes
+
+
+def read_grey(
+    path: str | Path, *, channel: int | None = None, roi: Any = None, what: str = "volume"
+) -> tuple[np.ndarray, Spacing | None]:
+    """Read a volume of grey values as they are stored, with its voxel size where the file states it.
+
+    Parameters
+    ----------
+    path, channel
+        As of :func:`read_map`.
+    roi : three of [start, stop] or None, optional
+        Voxel indices along z, y, x, stop not included.
+    what : str
+        What to call it in messages.
+
+    Returns
+    -------
+    (z, y, x) array of numbers, and (z, y, x) in µm or None
+
+    Raises
+    ------
+    InputError
+        As :func:`read_map`; a region outside of the volume.
+    """
     file, inner = split_inside(path)
-    opener, what = find_opener(file)
-    with _damage_named(file, what), opener(file, Choice(inner, channel)) as stored:
+    opener, kind = find_opener(file)
+    with _damage_named(file, kind), opener(file, Choice(inner, channel)) as stored:
         if len(stored.shape) not in (2, 3) or 0 in stored.shape or stored.dtype.kind not in "fiub":
             message = (
-                f"{file} holds {stored.dtype} values of shape {tuple(stored.shape)}; expected a map of "
+                f"{file} holds {stored.dtype} values of shape {tuple(stored.shape)}; expected a {what} of "
                 "numbers (z, y, x) or (y, x)"
             )
             raise InputError(message)
-        box: Any = tuple(slice(0, n) for n in stored.shape)
-        values = np.asarray(stored.read(box)).astype(np.float32, copy=False)
+        whole: Any = tuple(slice(0, n) for n in stored.shape)
+        values = np.asarray(stored.read(whole if roi is None else box_of(roi, stored.shape)))
         sizes = _sizes(stored.spacing, stored.units)
     values = values[None] if values.ndim == 2 else values
     if not np.isfinite(values).any():
-        message = f"the map {path} ({what}) holds no numbers, only NaN; check how it was written"
+        message = f"the {what} {path} ({kind}) holds no numbers, only NaN; check how it was written"
         raise InputError(message)
     z, y, x = sizes
     return values, None if z is None or y is None or x is None else check_spacing((z, y, x))

@@ -4,13 +4,14 @@
 grid of the fixed one, ``local_shifts`` says how well parts of both fit.
 """
 
-from tripoint.registration.finding import Registration, register
+from tripoint.registration.finding import Registration, assess, register
 from tripoint.registration.quality import LocalShifts, local_shifts
 from tripoint.registration.resampling import check_affine, resample, slabs
 
 __all__ = [
     "LocalShifts",
     "Registration",
+    "assess",
     "check_affine",
     "local_shifts",
     "register",

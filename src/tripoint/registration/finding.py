@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from tripoint.sample import Spacing, check_spacing
 METHODS = ("shift", "rigid", "affine")
 SHIFTED = 1 << 21  # voxels that a shift is measured on
 OPTIMISED = 1 << 18  # voxels that a transform is optimised on
+REFINED = 1 << 21  # and at last, of larger volumes
 TRIED = 1 << 15  # and those for the first of several starts
 POOR = 0.3  # agreement below which a registration is not to be trusted
 
@@ -105,8 +106,8 @@ def register(
 
     Notes
     -----
-    Works on block means of at most 2²¹ voxels for the shift and 2¹⁸ for the affine, on one thread for the
-    latter, so that two runs agree to rounding. Memory: 13 bytes per voxel of the moving volume, and some
+    Works on block means of at most 2²¹ voxels; transforms are searched on 2¹⁵, 2¹⁸ and 2²¹ in turn, on one
+    thread, so that two runs agree to rounding. Memory: 13 bytes per voxel of the moving volume, and some
     0.3 GB.
     """
     if method not in METHODS:
@@ -129,18 +130,49 @@ def register(
         affine, warnings = _shifted(moved, moving_voxel, still, voxel, [before, *starts])
     else:
         affine, warnings = _turned(moved, moving_voxel, still, voxel, [before, *starts], method)
+    found = assess(moved, still, affine, moving_spacing=moving_voxel, spacing=voxel, start=before, poor=poor)
+    return replace(found, warnings=(*warnings, *found.warnings))
+
+
+def assess(
+    moving: Any,
+    fixed: Any,
+    affine: Any,
+    *,
+    moving_spacing: Sequence[float] | float,
+    spacing: Sequence[float] | float,
+    start: Any = None,
+    poor: float = POOR,
+) -> Registration:
+    """Say how well an affine brings a moving volume onto a fixed one.
+
+    Parameters
+    ----------
+    moving, fixed : (z, y, x) array
+    affine : (4, 4) array
+        From the fixed volume to the moving one, µm.
+    moving_spacing, spacing, start, poor
+        As of :func:`register`; the start is what the affine is compared with.
+
+    Raises
+    ------
+    InputError
+        The two volumes do not overlap; as of :func:`register`.
+    """
+    moved, still = checked(moving, "moving volume"), checked(fixed, "fixed volume")
+    voxel, moving_voxel = check_spacing(spacing), check_spacing(moving_spacing)
+    known, before = check_affine(affine), np.eye(4) if start is None else check_affine(start)
     at_first = agreement(moved, moving_voxel, still, voxel, before)
-    found = agreement(moved, moving_voxel, still, voxel, affine)
+    found = agreement(moved, moving_voxel, still, voxel, known)
     if found.overlap == 0:
         message = (
-            "the two volumes do not overlap after registration; check their voxel sizes, and give an affine "
-            "to start from"
+            "the two volumes do not overlap; check their voxel sizes, and the affine or what the search "
+            "started from"
         )
         raise InputError(message)
     middle = np.array([*(np.array(still.shape) * voxel / 2), 1.0])
-    z, y, x = map(float, ((affine - before) @ middle)[:3])
-    warnings = [*warnings, *_doubts(found, poor)]
-    return Registration(affine, (z, y, x), angle_of(affine), found, at_first, tuple(warnings))
+    z, y, x = map(float, ((known - before) @ middle)[:3])
+    return Registration(known, (z, y, x), angle_of(known), found, at_first, tuple(_doubts(found, poor)))
 
 
 def angle_of(affine: np.ndarray) -> float:
@@ -155,13 +187,11 @@ def _doubts(found: Agreement, poor: float) -> list[str]:
     doubts = []
     if found.score < poor:
         doubts.append(
-            f"the two volumes hardly correlate after registration ({found.correlation:.2f} where they overlap): "
+            f"the two volumes hardly correlate ({found.correlation:.2f} where they overlap): "
             "look at both before trusting what is read from them together, or give an affine that is known"
         )
     if found.overlap < 0.5:
-        doubts.append(
-            f"the moving volume covers {found.overlap:.0%} of the fixed volume's volume after registration"
-        )
+        doubts.append(f"the moving volume covers only {found.overlap:.0%} of the fixed one")
     return doubts
 
 
@@ -183,6 +213,8 @@ def _turned(
         if score > highest:
             best, highest = tried, score
     affine, _, told = optimised(moving, moving_voxel, fixed, voxel, best, method, OPTIMISED)
+    if fixed.size > OPTIMISED and not told:
+        affine, _, told = optimised(moving, moving_voxel, fixed, voxel, affine, method, REFINED, (1,))
     return affine, told
 
 

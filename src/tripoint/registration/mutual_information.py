@@ -12,7 +12,8 @@ from tripoint.registration.resampling import averaged, to_indices
 from tripoint.registration.volumes import normalised, reduced
 from tripoint.sample import Spacing
 
-SAMPLED = 0.2  # share of these that each evaluation looks at, at equal distances
+SAMPLES = 100_000  # voxels that each evaluation looks at, at equal distances, at most
+SAMPLED = 0.2  # and the share of all
 
 
 def optimised(
@@ -23,6 +24,7 @@ def optimised(
     initial: np.ndarray,
     method: str,
     most: int,
+    levels: tuple[int, ...] = (4, 2, 1),
 ) -> tuple[np.ndarray, float, list[str]]:
     """Return the affine of most mutual information near an initial one.
 
@@ -37,6 +39,9 @@ def optimised(
     method : {"rigid", "affine"}
     most : int
         Voxels of the fixed volume to search on.
+    levels : tuple of int
+        By how much both are made coarser still, one search after the other; 1 alone where the initial affine
+        is less than a voxel off.
 
     Returns
     -------
@@ -67,22 +72,22 @@ def optimised(
     search.SetMetricAsMattesMutualInformation(32)
     search.SetMetricMovingMask(mask)
     search.SetMetricSamplingStrategy(search.REGULAR)
-    search.SetMetricSamplingPercentage(SAMPLED, seed=1)  # they are jittered
+    search.SetMetricSamplingPercentage(min(SAMPLED, SAMPLES / coarse.size), seed=1)  # they are jittered
     search.SetInterpolator(sitk.sitkLinear)
     search.SetNumberOfThreads(1)  # sums in one order: two runs agree to rounding
     search.SetMovingInitialTransform(_fixed_transform(sitk, initial, flat))
     search.SetInitialTransform(transform, inPlace=True)
     at_first = -search.MetricEvaluate(image, moved)
     search.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=max(size),  # µm, as scaled below
+        learningRate=max(size) * (1.0 if max(levels) > 1 else 0.25),  # µm, as scaled below
         minStep=2e-3 * max(size),
         numberOfIterations=100,
         gradientMagnitudeTolerance=1e-9,
     )
     search.SetOptimizerScalesFromPhysicalShift()
-    levels = [f for f in (4, 2, 1) if min(n for n in coarse.shape if n > 1) >= 16 * f] or [1]
-    search.SetShrinkFactorsPerLevel(levels)
-    search.SetSmoothingSigmasPerLevel([f / 2 * max(size) if f > 1 else 0.0 for f in levels])
+    shrunk = [f for f in levels if min(n for n in coarse.shape if n > 1) >= 16 * f] or [1]
+    search.SetShrinkFactorsPerLevel(shrunk)
+    search.SetSmoothingSigmasPerLevel([f / 2 * max(size) if f > 1 else 0.0 for f in shrunk])
     search.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     try:
         search.Execute(image, moved)

@@ -1,0 +1,326 @@
+"""Two volumes in files come onto one grid, in a folder: read, register, resample, write."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tripoint import registration
+from tripoint._version import __version__
+from tripoint.errors import DeviceError, InputError
+from tripoint.io import ome_zarr, spectra, stack, tables
+from tripoint.io.folder import check_output, result_folder
+from tripoint.io.units import to_micrometres
+from tripoint.record import Progress
+from tripoint.report import registration as report
+from tripoint.sample import Spacing, check_spacing, choose_device
+
+RIM = 0.05  # of the outer faces with one extreme value, above which it looks like what was not measured
+GREY = 16  # values from which on a volume is no set of labels
+STEPS = ("read", "register", "check", "resample", "write")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume in a file, and what the file does not say.
+
+    Parameters
+    ----------
+    path : str
+        Any format that volumes are read from; ``volume.zarr:channels/grey`` for one of several.
+    spacing : (z, y, x) or float, optional
+        Voxel size, which wins over the file's, in µm or in ``units``.
+    units : str, optional
+    channel : int, optional
+        Which channel of a file with several.
+    roi : three of [start, stop] or None, optional
+        The part to take, in voxels along z, y, x.
+    blank : float, optional
+        The value of voxels that were not measured, such as 0 around a field of view.
+    """
+
+    path: str
+    spacing: Sequence[float] | float | None = None
+    units: str | None = None
+    channel: int | None = None
+    roi: Sequence[Any] | None = None
+    blank: float | None = None
+
+    @property
+    def starts(self) -> list[int]:
+        """Voxels in front of the part, along z, y, x."""
+        return [0 if part is None else int(part[0] or 0) for part in self.roi or (None, None, None)]
+
+    def read(self, what: str) -> Read:
+        """Return the values, NaN where they were not measured, and what they are on.
+
+        Raises
+        ------
+        InputError
+            As :func:`tripoint.io.stack.read_grey`; a voxel size that is neither given nor in the file.
+        """
+        values, stated = stack.read_grey(self.path, channel=self.channel, roi=self.roi, what=f"{what} volume")
+        if self.spacing is not None:
+            size = check_spacing(self.spacing)
+            voxel = size if self.units is None else check_spacing(to_micrometres(size, self.units))
+        elif stated is not None:
+            voxel = stated
+        else:
+            key = "spacing" if what == "fixed" else f"{what}_spacing"
+            message = f"{self.path} does not state its voxel size; give it as {key}=[z,y,x] in µm"
+            raise InputError(message)
+        corner = np.eye(4)
+        corner[:3, 3] = np.array(self.starts) * voxel
+        grey = values.astype(np.float32, copy=False)
+        if self.blank is not None:
+            grey = np.where(values == self.blank, np.float32(np.nan), grey)
+        return Read(grey, values.dtype, voxel, corner)
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """A volume that was read.
+
+    Parameters
+    ----------
+    values : (z, y, x) float32
+        NaN where it was not measured.
+    dtype : numpy.dtype
+        As stored.
+    voxel : (z, y, x)
+        Voxel size, µm.
+    corner : (4, 4) float64
+        From the part that was read to the whole volume, µm.
+    """
+
+    values: np.ndarray
+    dtype: np.dtype[Any]
+    voxel: Spacing
+    corner: np.ndarray
+
+
+def align(  # noqa: PLR0913  # each of them is one word on the command line
+    fixed: Volume,
+    moving: Volume,
+    output: str | Path,
+    *,
+    method: str = "affine",
+    rotation: float = 20.0,
+    affine: str | Path | None = None,
+    start: str | Path | None = None,
+    truth: str | Path | None = None,
+    outside: float | None = None,
+    device: str = "cpu",
+    name: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Bring a moving volume onto the grid of a fixed one, and write it with all that says how well it fits.
+
+    Parameters
+    ----------
+    fixed, moving : Volume
+    output : str or Path
+        Folder to make: ``moved.zarr`` with ``labels/mask``, ``summary.json``, pictures and a report.
+    method, rotation
+        As of :func:`tripoint.registration.register`.
+    affine, start, truth : str or Path, optional
+        Files that :func:`tripoint.io.spectra.read_affine` reads: an affine to take as it is, one to start the
+        search from, and one that is known to be right, which the result is compared with.  All from the fixed
+        volume's corner, whatever part of it is taken.
+    outside : float, optional
+        Value of voxels that the moving volume does not show; 0, and NaN for real numbers, by default.
+    device : {"cpu", "auto"}
+        Registration runs on the host.
+    name : str, optional
+    overwrite : bool
+        Whether an older result may be replaced.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` holds.
+
+    Raises
+    ------
+    InputError
+        Files that cannot be read, volumes without contrast or overlap, as the functions above.
+    DeviceError
+        ``device="cuda"``.
+    OutputError
+        The folder exists or cannot be written; nothing is left then.
+
+    Notes
+    -----
+    Memory: 17 bytes per voxel of the moving volume, 4 of the fixed one, and some 0.5 GB.
+    The moved volume lies on the disk while it is made.
+    """
+    target, begun = check_output(output, overwrite), time.perf_counter()
+    _check_device(device)
+    told = progress or (lambda *_: None)
+    told(STEPS[0], 0, len(STEPS))
+    still, moved = fixed.read("fixed"), moving.read("moving")
+    voxel, corner = still.voxel, still.corner
+    fill = _outside(outside, moved.dtype)
+    before = (np.eye(4) if start is None else spectra.read_affine(start)) @ corner
+    known = None if truth is None else spectra.read_affine(truth) @ corner
+    told(STEPS[1], 1, len(STEPS))
+    sizes: dict[str, Any] = {"moving_spacing": moved.voxel, "spacing": voxel}
+    if affine is not None:
+        given = spectra.read_affine(affine) @ corner
+        found = registration.assess(moved.values, still.values, given, **sizes, start=before)
+    else:
+        found = registration.register(
+            moved.values, still.values, **sizes, method=method, start=before, rotation=rotation
+        )
+    told(STEPS[2], 2, len(STEPS))
+    local = registration.local_shifts(moved.values, moved.voxel, still.values, voxel, found.affine)
+    summary: dict[str, Any] = {
+        "schema": 1,
+        "name": name or f"{Path(moving.path).name} on {Path(fixed.path).name}",
+        "fixed": _described(fixed, still),
+        "moving": _described(moving, moved),
+        "method": "given" if affine is not None else method,
+        "registration": {
+            **found.to_mapping(),
+            "affine": (found.affine @ np.linalg.inv(corner)).tolist(),
+            "local_shifts": local.to_mapping(),
+        },
+        "outside": None if np.isnan(fill) else fill,
+    }
+    summary["warnings"] = [
+        *_rims({"blank": still.values, "moving_blank": moved.values}),
+        *summary["registration"].pop("warnings"),
+        *_doubts(local, voxel, moved.voxel),
+    ]
+    if known is not None:
+        summary["truth"] = _compared(found.affine, known, still.values.shape, voxel)
+    with result_folder(target, overwrite) as folder:
+        told(STEPS[3], 3, len(STEPS))
+        parts = registration.slabs(moved.values, found.affine, **sizes, shape=still.values.shape)
+        with _written(folder / "scratch", parts, still.values.shape, moved.dtype, fill) as (volume, mask):
+            told(STEPS[4], 4, len(STEPS))
+            about = {"affine": summary["registration"]["affine"], "moving": moving.path, "fixed": fixed.path}
+            labels = {"mask": mask}
+            ome_zarr.write_image(folder / "moved.zarr", volume, voxel, summary["name"], labels, about=about)
+        planes = report.planes(still.values, voxel, moved.values, moved.voxel, (before, found.affine))
+        summary["run"] = {"version": __version__, "device": "cpu", "seconds": time.perf_counter() - begun}
+        report.picture(planes).save(folder / "overlay.png")
+        summary = tables.plain(summary)
+        (folder / "report.html").write_text(report.render(summary, planes), encoding="utf-8")
+        text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    told("done", len(STEPS), len(STEPS))
+    return summary
+
+
+@contextmanager
+def _written(
+    scratch: Path,
+    parts: Iterable[tuple[int, np.ndarray]],
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    outside: float,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give slabs as one volume of a type, and where they have a value, as files that go afterwards."""
+    scratch.mkdir()
+    size = tuple(map(int, shape))
+    volume = np.lib.format.open_memmap(scratch / "volume.npy", mode="w+", dtype=dtype, shape=size)
+    mask = np.lib.format.open_memmap(scratch / "mask.npy", mode="w+", dtype=np.uint8, shape=size)
+    for z, slab in parts:
+        there = np.isfinite(slab)
+        whole = np.where(there, slab, outside)
+        if dtype.kind in "ui":
+            limits = np.iinfo(dtype)
+            whole = np.clip(np.rint(whole), limits.min, limits.max)
+        volume[z : z + len(slab)] = whole
+        mask[z : z + len(slab)] = there
+    yield volume, mask
+    shutil.rmtree(scratch)
+
+
+def _check_device(device: str) -> None:
+    if device != "auto" and choose_device(device) == "cuda":
+        message = "registration runs on the host; leave device out, or set device=cpu"
+        raise DeviceError(message)
+
+
+def _outside(value: float | None, dtype: np.dtype[Any]) -> float:
+    """Return what stands where the moving volume shows nothing, a value that its type can hold."""
+    if value is None:
+        return 0.0 if dtype.kind in "uib" else float("nan")
+    highest = 1 if dtype.kind == "b" else np.iinfo(dtype).max if dtype.kind in "ui" else np.finfo(dtype).max
+    lowest = 0 if dtype.kind == "b" else np.iinfo(dtype).min if dtype.kind in "ui" else np.finfo(dtype).min
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not lowest <= value <= highest or (dtype.kind in "uib" and value != int(value)):
+        message = f"outside is {value!r}; expected a number that {dtype} can hold, as the moving volume is"
+        raise InputError(message)
+    return float(value)
+
+
+def _described(volume: Volume, read: Read) -> dict[str, Any]:
+    shape = read.values.shape
+    roi = [[start, start + n] for start, n in zip(volume.starts, shape, strict=True)]
+    return {
+        "path": str(volume.path),
+        "shape": list(shape),
+        "dtype": str(read.dtype),
+        "spacing": list(read.voxel),
+        "roi": None if volume.roi is None else roi,
+    }
+
+
+def _rims(volumes: dict[str, np.ndarray]) -> list[str]:
+    """Warn of volumes whose faces hold much of their lowest or highest value and of little else."""
+    found = []
+    for key, values in volumes.items():
+        faces = [
+            np.take(values, at, axis).ravel()
+            for axis, n in enumerate(values.shape)
+            if n > 1
+            for at in (0, -1)
+        ]
+        rim = np.concatenate(faces)
+        if len(np.unique(rim[:: max(1, rim.size // 10_000)])) < GREY:
+            continue
+        for extreme in (np.nanmin(values), np.nanmax(values)):
+            share, inside = float((rim == extreme).mean()), float((values == extreme).mean())
+            if share > RIM and share > inside:
+                which = "moving" if key == "moving_blank" else "fixed"
+                found.append(
+                    f"{share:.0%} of the outer faces of the {which} volume are {extreme:g}; if that means that "
+                    f"nothing was measured there, say so with {key}={extreme:g}, or the affine suffers"
+                )
+    return found
+
+
+def _doubts(local: registration.LocalShifts, voxel: Spacing, moving_voxel: Spacing) -> list[str]:
+    figures = local.to_mapping()
+    coarsest = max(*voxel, *moving_voxel)
+    if figures["median"] is None:
+        return ["no part of the two volumes says clearly how far it lies beside the other"]
+    if figures["median"] > coarsest:
+        return [
+            f"parts of the moving volume still lie {figures['median']:.3g} µm beside the fixed one (the "
+            f"median of {figures['clear_parts']}), more than a voxel; an affine may not be enough, or it is "
+            "not found"
+        ]
+    return []
+
+
+def _compared(found: np.ndarray, known: np.ndarray, shape: Sequence[int], voxel: Spacing) -> dict[str, Any]:
+    """Return how far the corners of the fixed volume are put from where they should be, µm."""
+    extent = np.array(shape) * voxel
+    corners = np.array([[*(extent * corner), 1.0] for corner in product((0, 1), repeat=3)])
+    off = np.linalg.norm(((found - known) @ corners.T)[:3], axis=0)
+    return {"worst_corner": float(off.max()), "mean_corner": float(off.mean())}
