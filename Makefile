@@ -64,12 +64,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) '.[dev,learn,sweep]'
+	$(INSTALL) '.[dev,learn,segment,sweep]'
 	@$(ON_PATH)
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) '.[dev,learn,sweep,bench]'
+	$(INSTALL) '.[dev,learn,segment,sweep,bench]'
 	@$(ON_PATH)
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 

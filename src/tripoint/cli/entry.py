@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from tripoint._version import __version__
@@ -22,11 +23,12 @@ Tasks
   train     models learn to predict local activity from a database of graphs
   predict   a trained model tells the activity of other graphs
   explain   what a trained model's predictions rest on
+  segment   grey values become phases, by a network trained on a few slices or without one
 
   tripoint <task> --help   shows the settings of a task
   tripoint --version"""
 
-TASKS = ("analyze", "synth", "register", "spectro", "db", "train", "predict", "explain")
+TASKS = ("analyze", "synth", "register", "spectro", "db", "train", "predict", "explain", "segment")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,6 +59,9 @@ def _run(task: str, words: list[str]) -> int:
     except KeyboardInterrupt:
         complain(f"interrupted; {_left(task, words)}")
         return 130
+    except BrokenPipeError:  # whoever read what is printed has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except SystemExit as stop:
         return int(stop.code or 0) if isinstance(stop.code, int | None) else 1
     except Exception as error:
@@ -66,6 +71,6 @@ def _run(task: str, words: list[str]) -> int:
 
 def _left(task: str, words: list[str]) -> str:
     """Say what there is when a task was interrupted."""
-    if task == "train":
+    if task in ("train", "segment"):
         return "what was done stays, and the same command goes on from there"
     return "the runs that were done stay" if {"-m", "--multirun"} & set(words) else "nothing was written"

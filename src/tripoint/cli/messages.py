@@ -31,6 +31,8 @@ def explained(error: Exception) -> str:
         return f"there is not enough memory ({error}); crop with roi=, or run on a machine with more"
     if isinstance(error, ModuleNotFoundError) and (missing := str(error.name).split(".")[0]) in LEARN:
         return f"learning needs the extra learn: pip install 'tripoint[learn]' ({missing} is not installed)"
+    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] == "monai":
+        return "segmenting needs the extra segment: pip install 'tripoint[segment]' (monai is not installed)"
     text = (str(error).splitlines() or [""])[0].rstrip(".")
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explained_setting(text, getattr(error, "full_key", None))

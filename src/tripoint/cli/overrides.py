@@ -33,6 +33,10 @@ TEXTS = (
     "start",
     "truth",
     "split.file",
+    "images",
+    "labels",
+    "mask",
+    "prediction",
 )
 _SETTING = re.compile(
     r"(action|arguments|database|format|output|rows|memory|name|overwrite|grace|[~+]*hydra\.[^=]*)="

@@ -1,0 +1,241 @@
+"""tripoint segment: grey values become phases, by a network trained on a few slices or without one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tripoint.cli.messages import say
+from tripoint.cli.output import output_of
+from tripoint.cli.progress import shown
+from tripoint.cli.settings import check_number, check_section, check_switch, check_text, read_list
+from tripoint.errors import InputError, MaterialsError
+from tripoint.materials import Materials, shipped
+
+log = logging.getLogger("tripoint")
+
+
+def run(settings: dict[str, Any]) -> None:
+    """Train, predict or evaluate, as ``conf/segment.yaml`` says."""
+    modes: dict[str, Callable[[dict[str, Any]], None]] = {
+        "train": _train,
+        "predict": _predict,
+        "evaluate": _evaluate,
+    }
+    mode = settings["mode"]
+    if mode not in modes:
+        message = f"mode is {mode!r}; expected {', '.join(modes)}"
+        raise InputError(message)
+    modes[mode](settings)
+
+
+def _train(settings: dict[str, Any]) -> None:
+    from tripoint.segment.augmentation import Augmentation
+    from tripoint.segment.training import RECORD, WEIGHTS, train
+
+    how = dict(check_section(settings, "train"))
+    method = check_section(settings, "method")
+    if "network" not in method:
+        message = f"method={method['name']} needs no training; use it with mode=predict, or train method=unet"
+        raise InputError(message)
+    images, labels = _images(settings), check_text(settings, "labels")
+    materials = _materials(settings)
+    folder = Path(check_text(settings, "output"))
+    if check_switch(settings, "overwrite"):
+        for file in (WEIGHTS, RECORD, "last.ckpt"):
+            (folder / file).unlink(missing_ok=True)
+    try:
+        augmentation = Augmentation(**how.pop("augmentation"))
+    except TypeError as error:
+        message = f"train.augmentation does not fit ({error}); see --help for what it takes"
+        raise InputError(message) from error
+    how["validation"] = read_list(how["validation"])
+    with shown() as progress:
+        record = train(
+            images,
+            labels,
+            folder,
+            materials=materials,
+            network=method["network"],
+            channels=read_list(settings["channels"]),
+            slices=_numbers(settings, "slices"),
+            unlabelled=settings["unlabelled"],
+            mask=settings["mask"],
+            augmentation=augmentation,
+            seed=settings["seed"],
+            trainer=check_section(settings, "trainer"),
+            progress=progress,
+            **how,
+        )
+    for row in record["validation"]:
+        if "validation_dice" in row:
+            log.info("held-out slices: mean Dice %.4f in epoch %d", row["validation_dice"], row["epoch"])
+    say(str(folder / WEIGHTS))
+
+
+def _predict(settings: dict[str, Any]) -> None:
+    from tripoint.segment.prediction import SUMMARY, Wanted, predict
+
+    images = _images(settings)
+    output, overwrite = output_of(settings)
+    method, origin = _method(settings, images)
+    with shown() as progress:
+        summary = predict(
+            images,
+            method,
+            output,
+            channels=read_list(settings["channels"]),
+            wanted=Wanted(settings["probabilities"], settings["uncertainty"]),
+            smallest=check_number(settings["smallest"], "smallest"),
+            spacing=read_list(settings["spacing"]),
+            units=settings["units"],
+            name=settings["name"],
+            origin=origin,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    for warning in summary["warnings"]:
+        log.warning("warning: %s", warning)
+    for phase, figures in summary["phases"].items():
+        log.info("%s: %.2f %% of the volume", phase, 100 * figures["fraction"])
+    say(str(output / SUMMARY))
+
+
+def _evaluate(settings: dict[str, Any]) -> None:
+    from tripoint.segment.evaluation import REPORT, evaluate, sentence
+
+    prediction, labels = check_text(settings, "prediction"), check_text(settings, "labels")
+    output, overwrite = output_of(settings)
+    with shown() as progress:
+        summary = evaluate(
+            prediction,
+            labels,
+            output,
+            materials=settings["materials"] if settings["materials"].get("phases") else None,
+            images=_images(settings) if settings["images"] is not None else None,
+            channels=read_list(settings["channels"]),
+            slices=_numbers(settings, "slices"),
+            unlabelled=settings["unlabelled"],
+            mask=settings["mask"],
+            tolerances=read_list(settings["tolerance"]),
+            spacing=read_list(settings["spacing"]),
+            units=settings["units"],
+            overwrite=overwrite,
+            progress=progress,
+        )
+    for warning in summary["warnings"]:
+        log.warning("warning: %s", warning)
+    log.info(sentence(summary))
+    say(str(output / REPORT))
+
+
+def _method(settings: dict[str, Any], images: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the method, ready for the volume, and what decides what it gives."""
+    from tripoint.segment import volumes
+
+    given = check_section(settings, "method")
+    channels = read_list(settings["channels"])
+    if "network" in given:
+        return _network(settings, images, channels)
+    if settings["checkpoint"] is not None:
+        message = f"checkpoint is given, and method={given['name']} takes none; leave out one of the two"
+        raise InputError(message)
+    from hydra.utils import instantiate
+
+    arguments = {key: value for key, value in given.items() if key != "name"}
+    with volumes.opened(images, channels) as grey:
+        method = instantiate(arguments, _convert_="all").fit(grey, _materials(settings))
+    return method, {"method": given}
+
+
+def _network(settings: dict[str, Any], images: Any, channels: Any) -> tuple[Any, dict[str, Any]]:
+    from tripoint.segment import volumes
+    from tripoint.segment.checkpoint import Trained
+    from tripoint.segment.normalisation import Normalisation
+    from tripoint.segment.tiles import Tiled
+    from tripoint.segment.training import WEIGHTS
+
+    if settings["checkpoint"] is None:
+        message = (
+            "the checkpoint is missing; give checkpoint=FOLDER of a training, or a method that needs none: "
+            "method=multi_otsu, kmeans or watershed"
+        )
+        raise InputError(message)
+    path = Path(check_text(settings, "checkpoint")).expanduser()
+    path = path / WEIGHTS if path.is_dir() else path
+    trained = Trained.load(path)
+    own = settings["normalise"] == "volume"
+    if settings["normalise"] not in ("training", "volume"):
+        message = f"normalise is {settings['normalise']!r}; expected training or volume"
+        raise InputError(message)
+    normalisation = None
+    with volumes.opened(images, channels) as grey:
+        trained.check(grey, own_scale=own)
+        if own:
+            normalisation = Normalisation.of_volume(grey)
+        _tell_spacing(trained, grey.spacing(read_list(settings["spacing"]), settings["units"]))
+    device = _device(settings["device"])
+    half = device == "cuda" if settings["half"] == "auto" else check_switch(settings, "half")
+    tiling = {key: settings[key] for key in ("tile", "overlap", "batch_size")}
+    method = Tiled(trained, **tiling, device=device, half=half, normalisation=normalisation)
+    origin = {"checkpoint": str(path.resolve()), "networks": len(trained.networks), "half": half, **tiling,
+              "normalise": settings["normalise"], "trained_on": trained.about.get("trained_on")}  # fmt: skip
+    return method, {**origin, "weights": _when(path)}
+
+
+def _when(path: Path) -> list[int]:
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]
+
+
+def _tell_spacing(trained: Any, spacing: Any) -> None:
+    """Warn where voxels are of another size than those of the training."""
+    known = trained.about.get("spacing")
+    if known and spacing and any(abs(a / b - 1) > 0.1 for a, b in zip(spacing, known, strict=True)):
+        log.warning(
+            "warning: the network was trained on voxels of %s µm, and these are of %s µm; what it knows of "
+            "shapes and "
+            "blur holds for the former",
+            " × ".join(f"{size:g}" for size in known),
+            " × ".join(f"{size:g}" for size in spacing),
+        )
+
+
+def _device(given: Any) -> str:
+    import torch
+
+    if given not in ("auto", "cpu", "cuda"):
+        message = f"there is no device {given!r}; use cpu, cuda or auto"
+        raise InputError(message)
+    return ("cuda" if torch.cuda.is_available() else "cpu") if given == "auto" else str(given)
+
+
+def _images(settings: dict[str, Any]) -> Any:
+    given = read_list(settings["images"])
+    if isinstance(given, list) and given:
+        return [str(path) for path in given]
+    return check_text(settings, "images")
+
+
+def _numbers(settings: dict[str, Any], key: str) -> list[int] | None:
+    given = read_list(settings[key])
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(n, int) and not isinstance(n, bool) for n in given):
+        message = f"{key} is {given!r}; expected whole numbers such as [205,210]"
+        raise InputError(message)
+    return given
+
+
+def _materials(settings: dict[str, Any]) -> Materials:
+    mapping = check_section(settings, "materials")
+    if not mapping.get("phases"):
+        message = (
+            f"the materials are missing; give materials=NAME with one of {', '.join(shipped())}, the path of "
+            "a .yaml "
+            "file, or an inline definition"
+        )
+        raise MaterialsError(message)
+    return Materials.from_mapping(mapping)

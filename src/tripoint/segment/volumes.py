@@ -1,0 +1,209 @@
+"""Grey volumes that still lie in their files, several channels of one sample, read slab by slab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tripoint.errors import InputError, TripointError
+from tripoint.io.formats import find_opener, split_inside
+from tripoint.io.slices import SUFFIXES, natural_order
+from tripoint.io.stored import Choice, Stored
+from tripoint.io.units import is_unit, to_micrometres
+from tripoint.sample import Spacing, check_spacing
+
+
+@dataclass(frozen=True)
+class GreyVolume:
+    """One or several channels in files that are open.
+
+    Parameters
+    ----------
+    channels : tuple of Stored
+    names : tuple of str
+        Where each comes from.
+    numbers : tuple of int
+        What each slice is called: by the number in its file's name in a folder of slices, else from 0 on.
+    """
+
+    channels: tuple[Stored, ...]
+    names: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        z, y, x = self.channels[0].shape
+        return (z, y, x)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Type of each channel as stored, without its byte order."""
+        return tuple(stored.dtype.newbyteorder("=").name for stored in self.channels)
+
+    def spacing(self, given: Any = None, units: str | None = None) -> Spacing | None:
+        """Return the voxel size in µm: the given one, else the first that a file states, else None."""
+        if given is not None:
+            sizes = [float(given)] * 3 if isinstance(given, int | float) else given
+            return check_spacing(sizes if units is None else to_micrometres(sizes, units))
+        for stored in self.channels:
+            if all(size is not None for size in stored.spacing) and all(map(is_unit, stored.units)):
+                pairs = zip(stored.spacing, stored.units, strict=True)
+                return check_spacing(
+                    [to_micrometres([float(size or 0)], str(unit))[0] for size, unit in pairs]
+                )
+        return None
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return slices as (channel, z, y, x) float32.
+
+        Raises
+        ------
+        InputError
+            NaN or infinite values, and in which slice; a damaged file.
+        """
+        _, height, width = self.shape
+        block = np.empty((len(self.channels), stop - start, height, width), np.float32)
+        for k, stored in enumerate(self.channels):
+            with _damage_named(self.names[k]):
+                block[k] = stored.read((slice(start, stop), slice(0, height), slice(0, width)))
+            finite = stored.dtype.kind != "f" or np.isfinite(block[k]).all(axis=(1, 2))
+            if not np.all(finite):
+                where = self.numbers[start + int(np.argmin(finite))]
+                message = (
+                    f"{self.names[k]} holds values that are not finite (NaN or infinite), first in slice "
+                    f"{where}; "
+                    "replace them by a grey value, such as that of what surrounds them, or crop them away"
+                )
+                raise InputError(message)
+        return block
+
+    def blocks(self, ranges: Sequence[tuple[int, int]], halo: int) -> Iterator[np.ndarray]:
+        """Give runs of slices, in ascending order, with as many on either side; each slice is read once.
+
+        Beyond the volume its outermost slice is repeated.
+
+        Parameters
+        ----------
+        ranges : sequence of (start, stop)
+        halo : int
+            Slices on either side.
+
+        Yields
+        ------
+        (channel, stop − start + 2 · halo, y, x) float32
+        """
+        depth = self.shape[0]
+        kept, first = np.empty((len(self.channels), 0, *self.shape[1:]), np.float32), 0
+        for start, stop in ranges:
+            low, high = max(start - halo, 0), min(stop + halo, depth)
+            last = first + kept.shape[1]
+            if not first <= low < last:
+                kept, first, last = self.read(low, high), low, high
+            kept = kept[:, low - first :]
+            if high > last:
+                kept = np.concatenate([kept, self.read(last, high)], axis=1)
+            first = low
+            around = (low - (start - halo), (stop + halo) - high)
+            inside = kept[:, : high - low]
+            yield np.pad(inside, ((0, 0), around, (0, 0), (0, 0)), mode="edge") if any(around) else inside
+
+
+@contextmanager
+def opened(
+    images: str | Path | Sequence[str | Path], channels: Sequence[int] | None = None
+) -> Iterator[GreyVolume]:
+    """Open the channels of a sample.
+
+    Parameters
+    ----------
+    images : path or sequence of paths
+        Each a volume of any format that :func:`tripoint.read` knows, all of one shape.
+    channels : sequence of int, optional
+        Which channels of a single file with several.
+
+    Raises
+    ------
+    InputError
+        No such file, not a 3D volume of real numbers, volumes of different shapes.
+    """
+    paths = [images] if isinstance(images, str | Path) else list(images)
+    if not paths:
+        message = "images names no volume; give a path, or a list of one per channel"
+        raise InputError(message)
+    if channels is not None and len(paths) > 1:
+        message = "channels chooses those of one file; leave it out where each channel has a file of its own"
+        raise InputError(message)
+    choices = [Choice(channel=channel) for channel in channels or (None,)]
+    with ExitStack() as files:
+        found, names = [], []
+        for given in paths:
+            path, inner = split_inside(given)
+            opener, _ = find_opener(path)
+            for choice in choices:
+                with _damage_named(str(given)):
+                    stored = files.enter_context(opener(path, Choice(inner, choice.channel)))
+                _check_grey(stored, str(given))
+                found.append(stored)
+                names.append(str(given))
+        for stored, name in zip(found, names, strict=True):
+            if tuple(stored.shape) != tuple(found[0].shape):
+                message = (
+                    f"{name} has the shape {tuple(stored.shape)} and {names[0]} {tuple(found[0].shape)}; "
+                    "expected "
+                    "channels on one grid, bring them there with tripoint register"
+                )
+                raise InputError(message)
+        yield GreyVolume(tuple(found), tuple(names), slice_numbers(paths[0], found[0].shape[0]))
+
+
+def slice_numbers(path: str | Path, depth: int) -> tuple[int, ...]:
+    """Return what the slices of a volume are called: see `GreyVolume`."""
+    files = slice_files(path)
+    return tuple(files) if len(files) == depth else tuple(range(depth))
+
+
+def slice_files(path: str | Path) -> dict[int, Path]:
+    """Return the files of a folder of slices by their numbers, ascending; nothing for any other volume."""
+    folder = Path(path)
+    if not folder.is_dir() or find_opener(folder)[0].__module__ != "tripoint.io.slices":
+        return {}
+    files = [f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+    files.sort(key=lambda f: natural_order(f.name))
+    digits = [re.findall(r"\d+", f.stem) for f in files]
+    numbers = [int(found[-1]) for found in digits if found]
+    ascending = all(before < after for before, after in pairwise(numbers))
+    return dict(zip(numbers, files, strict=True)) if len(numbers) == len(files) and ascending else {}
+
+
+def _check_grey(stored: Stored, name: str) -> None:
+    if len(stored.shape) != 3 or 0 in stored.shape:
+        message = (
+            f"{name} holds values of shape {tuple(stored.shape)}; expected a volume of grey values (z, y, x)"
+        )
+        raise InputError(message)
+    if stored.dtype.kind not in "uif":
+        message = f"{name} holds {stored.dtype} values; expected grey values, integers or real numbers"
+        raise InputError(message)
+
+
+@contextmanager
+def _damage_named(name: str) -> Iterator[None]:
+    """Say which volume cannot be read, whatever its library calls that."""
+    try:
+        yield
+    except TripointError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        message = f"{name} cannot be read ({reason}); it may be truncated or damaged, copy it again"
+        raise InputError(message) from error
