@@ -1,6 +1,7 @@
 """What governs predictions: groups, shares of explained variance, attributions, edits of graph and volume."""
 # what is skipped without torch is imported after asking for it
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from tripoint.synth import Composite
 
 CONF = Path(__file__).parent.parent / "conf" / "model"
 HELD = ("made_3", "made_4")
-MODELS = ("kirchhoff", "known", "gine", "hetero", "ridge")
+MODELS = ("kirchhoff", "corrected", "known", "gine", "hetero", "ridge")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -335,7 +336,7 @@ def _mean_features(model, graph):
         return dict(zip(data.node.tolist(), model.network(data).tolist(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["kirchhoff", "gine", "ridge", "ensemble"])
+@pytest.mark.parametrize("name", ["kirchhoff", "corrected", "gine", "ridge", "ensemble"])
 def test_an_explanation_is_written_whole(name, tmp_path):
     model = Ensemble((fitted("gine"), fitted("gine"))) if name == "ensemble" else fitted(name)
     asked = Asked(repeats=2, attributions=2, counterfactuals=2, edits=("additive", "junctions"))
@@ -347,8 +348,51 @@ def test_an_explanation_is_written_whole(name, tmp_path):
     for table in found.tables:
         assert (tmp_path / "out" / f"{table}.parquet").is_file()
     assert {"importance", "shares", "counterfactuals"} <= set(found.tables)
-    assert ("conductivities" in found.tables) == (name == "kirchhoff")
+    assert ("conductivities" in found.tables) == (name in ("kirchhoff", "corrected"))
     assert ("attributions" in found.tables) == (name in ("gine", "ensemble"))
+
+
+def test_where_nothing_is_explained_nothing_is_shared():
+    model = Known()
+    model.truth = model.truth[::-1].copy()
+    shares = explained_shares(model)
+    assert shares.r2 < 0
+    assert shares.table["share"].isna().all()
+    assert shares.table["value"].sum() == pytest.approx(shares.r2)
+    few = explained_shares(Known(samples=3))
+    assert few.table[["low", "high", "share_low", "share_high"]].isna().all(axis=None)
+    assert few.table["share"].sum() == pytest.approx(1)
+
+
+def test_report_of_a_model_that_explains_nothing(tmp_path):
+    found = explain(fitted("ridge"), graphs(5), list(HELD), Asked(repeats=1, counterfactuals=0))
+    shares = found.summary["shares"]
+    shares["r2"] = -0.2
+    shares["groups"] = [
+        {**row, "share": None, "share_low": None, "share_high": None} for row in shares["groups"]
+    ]
+    found.save(tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "explains nothing of 2 held-out samples" in page
+    assert "carried by" not in page
+
+
+def test_a_measured_column_is_explained():
+    known = {name: replace(graph, nodes=graph.nodes.assign(measured=3 * graph.nodes["activity"]))
+             for name, graph in graphs(5).items()}  # fmt: skip
+    without = {
+        name: replace(graph, nodes=graph.nodes.drop(columns="activity")) for name, graph in known.items()
+    }
+    model = OmegaConf.to_container(OmegaConf.load(CONF / "ridge.yaml"))
+    learned = fit(
+        without,
+        model,
+        Split(("made_0", "made_1"), (), HELD),
+        target={"name": "activity", "column": "measured"},
+    )
+    found = explain(learned, without, list(HELD), Asked(repeats=1, draws=0, counterfactuals=2))
+    expected = explain(fitted("ridge"), graphs(5), list(HELD), Asked(repeats=1, draws=0, counterfactuals=2))
+    assert found.summary["scores"]["mae"] == pytest.approx(expected.summary["scores"]["mae"], rel=1e-3)
 
 
 def test_what_cannot_be_asked_is_refused():

@@ -64,6 +64,19 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_what_is_refused_leaves_nothing(tmp_path):
+    wrong = replace(median(), target={"name": "activity", "column": "nothing"})
+    with pytest.raises(InputError, match="no column nothing"):
+        carry_out(wrong, graphs(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.json").write_text('{"key": "of a run that was killed at once"}')
+    assert carry_out(median(), graphs(), tmp_path / "run")["scores"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file"):
+        carry_out(median(), graphs(), tmp_path / "file")
+
+
 def test_a_damaged_record_is_named(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(InputError, match=r"run\.json is damaged"):
@@ -84,9 +97,16 @@ def test_table_of_runs(tmp_path):
     for seed, folder in enumerate(folders):
         carry_out(median(seed=seed), graphs(), folder)
     frame = records.collect(folders)
+    assert "training.epochs" not in frame.columns
     page = table.write(frame, tmp_path / "table")
     assert "median" in page.read_text()
     assert len(pd.read_csv(tmp_path / "table" / "runs.csv")) == 2
+    assert "Mean and s.d. over seeds" in page.read_text()
+    other = replace(median(), share=0.5, training={"epochs": 3})
+    carry_out(other, graphs(), tmp_path / "other")
+    frame = records.collect([*folders, tmp_path / "other"])
+    assert frame["training.epochs"].tolist()[-1] == 3
+    assert table.over_seeds(frame, ["mae"])["seeds"].tolist() == [2, 1]
     with pytest.raises(InputError, match="no complete run"):
         table.write(records.collect([]), tmp_path / "table")
 

@@ -48,7 +48,7 @@ def mean_messages_gradient(gradient, hidden, edge, source, target, share):
 
 
 @compiled()
-def diffused(start, keep, weight, source, target, steps):
+def diffused(start, keep, weight, source, target, steps, every):
     """Repeat u[t] ← keep[t] · start[t] + Σ weight · u[s] over the edges s → t, channel by channel.
 
     Parameters
@@ -57,17 +57,20 @@ def diffused(start, keep, weight, source, target, steps):
     weight : (edges, width) float
     source, target : (edges,) int64
     steps : int
+    every : bool
+        Whether all states are kept, for the gradient.
 
     Returns
     -------
-    (steps + 1, nodes, width)
-        u before all steps and after each.
+    (steps + 1 or 2, nodes, width)
+        u before all steps and after each; without ``every`` u after the last step stands at steps % 2.
     """
     nodes, width = start.shape
-    states = np.empty((steps + 1, nodes, width), start.dtype)
+    kept = steps + 1 if every else 2
+    states = np.empty((kept, nodes, width), start.dtype)
     states[0] = start
     for step in range(steps):
-        before, after = states[step], states[step + 1]
+        before, after = states[step % kept], states[(step + 1) % kept]
         for t in range(nodes):
             for k in range(width):
                 after[t, k] = keep[t, k] * start[t, k]

@@ -159,8 +159,11 @@ def _analyzed(sample: Sample, how: dict[str, Any]) -> Result:
 def _sentences(found: Explanation) -> list[str]:
     scores = found.summary["scores"]
     lines = [f"R² {scores['r2']:.3f} on {found.summary['particles']} particles"]
-    if "shares" in found.summary:
-        parts = sorted(found.summary["shares"]["groups"], key=lambda entry: -entry["share"])
+    shares = found.summary.get("shares")
+    if shares and shares["r2"] <= 0:
+        lines.append(f"of {len(shares['samples'])} samples the model explains nothing: no shares")
+    elif shares:
+        parts = sorted(shares["groups"], key=lambda entry: -entry["share"])
         told = ", ".join(f"{entry['group']} {100 * entry['share']:.1f} %" for entry in parts)
         lines.append(f"shares of the explained variance: {told}")
     return lines

@@ -11,11 +11,13 @@ from tripoint.cli.outcomes import Done
 from tripoint.cli.progress import shown
 from tripoint.cli.samples import open_database, samples_of
 from tripoint.cli.settings import check_number, check_section, check_switch, check_text
+from tripoint.database import GraphDatabase
+from tripoint.database.content import hash_settings
 from tripoint.errors import InputError
 from tripoint.learn import records
 from tripoint.learn.conformal import LEVEL
+from tripoint.learn.records import first_score
 from tripoint.learn.splitting import Split
-from tripoint.learn.table import MEASURES
 from tripoint.learn.trial import Trial, carry_out
 
 SAID = {
@@ -43,6 +45,12 @@ def run(settings: dict[str, Any]) -> Done | None:
     graphs = open_database(database)
     names = samples_of(graphs, settings["where"])
     labels, training = check_section(settings, "labels"), dict(check_section(settings, "training"))
+    data = {"database": database, "content": _content(graphs, names)}
+    tests = {}
+    for name, path in check_section(settings, "tests").items():
+        others = open_database(str(path))
+        tests[str(name)] = (others, samples_of(others, None))
+        data[f"content of {name}"] = _content(*tests[str(name)])
     trial = Trial(
         model=check_section(settings, "model"),
         split=_split(check_section(settings, "split"), names),
@@ -52,12 +60,8 @@ def run(settings: dict[str, Any]) -> Done | None:
         noise=check_number(labels["noise"], "labels.noise"),
         share=check_number(labels["share"], "labels.share"),
         training={**training, "trainer": check_section(settings, "trainer")},
-        data={"database": database},
+        data=data,
     )
-    tests = {}
-    for name, path in check_section(settings, "tests").items():
-        others = open_database(str(path))
-        tests[str(name)] = (others, samples_of(others, None))
     folder = check_text(settings, "output")
     overwrite = check_switch(settings, "overwrite")
     with shown() as progress:
@@ -65,13 +69,10 @@ def run(settings: dict[str, Any]) -> Done | None:
     for name, scores in record["scores"].items():
         say(f"{name}: {sentence(scores)}")
     for entry in record.get("coverage") or ():
-        if entry["level"] == LEVEL:
+        if entry["level"] == LEVEL and entry["promised"]:
             say(f"intervals of {LEVEL:.0%} hold {entry['coverage']:.1%} of what was tested")
     say(folder)
-    validation = record.get("validation") or {}
-    return Done(
-        folder, next((validation[key] for key in MEASURES if key in validation), None), settings["table"]
-    )
+    return Done(folder, first_score(record.get("validation") or {}), settings["table"])
 
 
 def sentence(scores: dict[str, Any]) -> str:
@@ -80,11 +81,12 @@ def sentence(scores: dict[str, Any]) -> str:
     for key, words in SAID.items():
         if scores.get(key) is not None:
             part = f"{words} {scores[key]:.4f}"
-            if f"{key}_low" in scores:
+            if scores.get(f"{key}_low") is not None:
                 part += f" [{scores[f'{key}_low']:.4f}, {scores[f'{key}_high']:.4f}]"
             parts.append(part)
     rows = f"{scores['particles']} particles of " if "particles" in scores else ""
-    return f"{', '.join(parts)}, on {rows}{scores['samples']} samples"
+    samples = f"{scores['samples']} sample{'s' * (scores['samples'] != 1)}"
+    return f"{', '.join(parts)}, on {rows}{samples}"
 
 
 def _target(settings: dict[str, Any]) -> dict[str, Any]:
@@ -95,6 +97,12 @@ def _target(settings: dict[str, Any]) -> dict[str, Any]:
     if target["name"] == "inactive":
         target["threshold"] = check_number(settings["threshold"], "threshold")
     return target
+
+
+def _content(graphs: GraphDatabase, names: list[str]) -> str:
+    """Return a hash of the samples as they are now: a run of others with the same names is another run."""
+    keys = graphs.sql("select sample, key from samples").set_index("sample")["key"]
+    return hash_settings({name: str(keys.get(name)) for name in names})
 
 
 def _split(section: dict[str, Any], names: list[str]) -> Split:

@@ -120,16 +120,24 @@ class Trained:
         Raises
         ------
         InputError
-            A configuration that names anything else; ``path`` is where it comes from.
+            A configuration that names anything else, or does not fit the weights; ``path`` is where it comes
+            from.
         """
         from hydra.utils import instantiate
 
         _check_targets(content["configuration"], path)
-        parts = instantiate(content["configuration"], _convert_="all")
-        names = {key: tuple(columns) for key, columns in content["names"].items()}
-        target = target_of(content["target"])
-        network = parts["network"](names, target=target)
-        network.load_state_dict(content["weights"])
+        try:
+            parts = instantiate(content["configuration"], _convert_="all")
+            names = {key: tuple(columns) for key, columns in content["names"].items()}
+            target = target_of(content["target"])
+            network = parts["network"](names, target=target)
+            network.load_state_dict(content["weights"])
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            message = (
+                f"{path} does not hold together: its weights are not those of the network that it describes "
+                f"({str(error).splitlines()[0].rstrip(':')}); train anew"
+            )
+            raise InputError(message) from error
         return cls(
             network,
             replace(parts["view"], target=target),
@@ -233,6 +241,12 @@ def _check_targets(configuration: Any, path: str | Path) -> None:
 def _read(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         message = f"there is no checkpoint {path}; give the file that training wrote"
+        if (Path(path).parent / "run.json").is_file():
+            message = (
+                f"{path} was not written: of models that see no graph a run keeps the predictions alone; "
+                "take a network (gine, gatv2, hetero, kirchhoff, corrected, known), or fit and predict from "
+                "Python with tripoint.learn.fitting"
+            )
         raise InputError(message)
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")

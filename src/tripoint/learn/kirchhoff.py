@@ -196,7 +196,7 @@ class Kirchhoff(nn.Module):
         if start not in ("unit", "known"):
             message = f"a circuit cannot start from {start!r}; choose unit or known"
             raise InputError(message)
-        self.start = start
+        self.base = "log_geometric" if start == "unit" else "log_known"
         self.constants = nn.Parameter(torch.zeros(len(KINDS)))
         self.conductance = _perceptron(link_features + len(KINDS), hidden)
         self.head = _perceptron(particle_features, hidden) if head else None
@@ -214,7 +214,8 @@ class Kirchhoff(nn.Module):
         kinds = nn.functional.one_hot(data.kind, len(KINDS)).to(data.link_attr)
         moved = self.conductance(torch.cat([data.link_attr, kinds], dim=1)).squeeze(-1)
         moved = self.constants[data.kind] + SPAN * torch.tanh(moved / SPAN)
-        return (data.log_geometric if self.start == "unit" else _known(data)) + moved.double()
+        base = data.log_geometric if self.base == "log_geometric" else _known(data)
+        return base + moved.double()
 
     def forward(self, data: Data) -> torch.Tensor:
         """Return what is asked of every particle of a batch, (particles,), or of every sample."""
@@ -227,7 +228,7 @@ class Kirchhoff(nn.Module):
 class KnownCircuit(nn.Module):
     """The same circuit with the constants of the simulation: nothing is learned."""
 
-    view = CircuitView
+    view, base = CircuitView, "log_known"
 
     def __init__(self) -> None:
         super().__init__()

@@ -143,9 +143,10 @@ class _Diffused(torch.autograd.Function):
         if start.is_cuda:
             states = _diffused(*given, steps)
         else:
-            states = torch.from_numpy(_cpu.messages.diffused(*map(_array, given), steps))
+            every = any(ctx.needs_input_grad)
+            states = torch.from_numpy(_cpu.messages.diffused(*map(_array, given), steps, every))
         ctx.save_for_backward(states, *given[1:])
-        return states[-1].clone()
+        return states[steps % len(states)].clone()
 
     @staticmethod
     @once_differentiable
@@ -186,10 +187,10 @@ def _diffused_gradient(
     """As ``_cpu.messages.diffused_gradient``, on any device."""
     after, of_weight = gradient, torch.zeros_like(weight)
     total = torch.zeros_like(gradient)
-    for state in states[:-1].flip(0):
+    for step in range(len(states) - 2, -1, -1):
         total = total + after
         arrived = after.index_select(0, target)
-        of_weight += state.index_select(0, source) * arrived
+        of_weight += states[step].index_select(0, source) * arrived
         after = torch.zeros_like(gradient).index_add_(0, source, weight * arrived)
     return keep * total + after, states[0] * total, of_weight
 

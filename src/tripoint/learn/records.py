@@ -19,6 +19,9 @@ from tripoint.learn.targets import Target
 RECORD = "run.json"
 FORM = 1
 
+CHOSEN_BY = "validation"
+"""Column of the error on the samples that runs are to be chosen by, never on those that are tested on."""
+
 
 def write(
     folder: str | Path,
@@ -97,9 +100,10 @@ def collect(folders: Iterable[str | Path]) -> pd.DataFrame:
     -------
     DataFrame
         A row per run and set of samples that it was tested on: ``run`` (folder), ``model``, ``features``,
-        ``target``, ``seed``, ``parameters``, ``seconds``, ``tested_on``, and its scores.
+        ``target``, ``seed``, every other setting that is not the same in all runs (``training.epochs``),
+        ``parameters``, ``seconds``, `CHOSEN_BY`, ``tested_on``, and its scores.
     """
-    rows = []
+    rows, settings_of = [], {}
     for folder in folders:
         record = read(folder)
         if record is None:
@@ -112,11 +116,35 @@ def collect(folders: Iterable[str | Path]) -> pd.DataFrame:
             "features": model.get("features") or model.get("view", {}).get("features"),
             "target": _name(settings.get("target")),
             "seed": settings.get("seed"),
+        }
+        settings_of[str(folder)] = flat({**settings, "split": None})
+        same |= {
             "parameters": record.get("parameters"),
             "seconds": record.get("seconds"),
+            CHOSEN_BY: first_score(record.get("validation") or {}),
         }
         rows += [{**same, "tested_on": name, **scores} for name, scores in record["scores"].items()]
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    differing = pd.DataFrame(settings_of.values(), index=list(settings_of), dtype=object)
+    for name in reversed([name for name, one in differing.items() if len(set(map(str, one))) > 1]):
+        frame.insert(list(frame.columns).index("seed") + 1, name, frame["run"].map(differing[name]))
+    return frame
+
+
+def first_score(scores: Mapping[str, Any]) -> float | None:
+    """Return the score that says how good a run is, the less the better; None where there is none."""
+    return next((scores[name] for name in ("mae", "brier") if scores.get(name) is not None), None)
+
+
+def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return settings within settings by their names with dots, those at the top left out."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{above}{name}.")
+        elif above and f"{above}{name}" not in ("model.name", "model.features", "target.name"):
+            found[f"{above}{name}"] = value
+    return found
 
 
 def _name(target: Any) -> Any:

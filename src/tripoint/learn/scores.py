@@ -12,6 +12,10 @@ from tripoint.learn.features import linear_activity, log_activity
 HALF = 0.5
 
 
+FEW = 5
+"""Fewer samples than these have no interval."""
+
+
 def scores(activity: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Score predicted log-activity.
 
@@ -125,9 +129,12 @@ def bootstrap(
     Returns
     -------
     (low, high)
+        NaN of fewer than `FEW` samples, which do not tell how samples scatter.
     """
     _, number = np.unique(sample.astype(str), return_inverse=True)
     rows = [np.flatnonzero(number == at) for at in range(number.max() + 1)]
+    if len(rows) < FEW:
+        return float("nan"), float("nan")
     random = np.random.default_rng(seed)
     found = [
         measure(np.concatenate([rows[at] for at in random.integers(0, len(rows), len(rows))]))

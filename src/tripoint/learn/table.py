@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from tripoint.errors import InputError
+from tripoint.learn import records
 from tripoint.report import runs
 
 CSV, PAGE = "runs.csv", "runs.html"
-SAME = ["model", "features", "tested_on"]
 MEASURES = {
     "mae": "mean absolute error",
     "brier": "Brier score",
@@ -47,14 +48,18 @@ def write(frame: pd.DataFrame, folder: str | Path, title: str = "Runs") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / CSV, index=False)
     sections = [_section(str(name), part) for name, part in frame.groupby("tested_on", sort=False)]
+    scores = [name for name in (*MEASURES, "linear_mae", "r2", records.CHOSEN_BY) if name in frame.columns]
+    if scores and len(set(frame["seed"])) > 1:
+        sections.append(runs.Section("Mean and s.d. over seeds", frame=over_seeds(frame, scores)))
     every = runs.Section("All runs", frame=frame)
     return runs.write(folder / PAGE, title, [*sections, every])
 
 
-def over_seeds(frame: pd.DataFrame, scores: tuple[str, ...]) -> pd.DataFrame:
-    """Return mean and s.d. over seeds of some scores: a row per model, features and set of samples."""
-    frame = frame.assign(features=frame["features"].fillna(""))
-    grouped = frame.groupby(SAME, sort=False)[list(scores)]
+def over_seeds(frame: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
+    """Return mean and s.d. over seeds of some scores: a row per model, settings that differ, and samples."""
+    same = ["model", "features", *(name for name in frame.columns if "." in name), "tested_on"]
+    frame = frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in same})
+    grouped = frame.groupby(same, sort=False)[list(scores)]
     both = grouped.mean().join(grouped.std(ddof=1), lsuffix="", rsuffix="_sd")
     return both.join(grouped.size().rename("seeds")).reset_index()
 

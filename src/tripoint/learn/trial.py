@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tripoint._version import __version__
-from tripoint.errors import OutputError
+from tripoint.errors import OutputError, TripointError
 from tripoint.learn import records
 from tripoint.learn.assessment import assess, summarise
 from tripoint.learn.checkpoint import Trained
@@ -110,17 +110,21 @@ def carry_out(
     held = (*split.train, *split.validation, *split.calibration)
     column = target.column if isinstance(target, ParticleTarget) else "activity"
     labelled = MeasuredLabels(graphs, held, trial.noise, trial.share, trial.seed, column)
-    fitted = fit(
-        labelled,
-        trial.model,
-        split,
-        seed=trial.seed,
-        target=target,
-        members=trial.ensemble,
-        folder=folder,
-        progress=progress,
-        **trial.training,
-    )
+    try:
+        fitted = fit(
+            labelled,
+            trial.model,
+            split,
+            seed=trial.seed,
+            target=target,
+            members=trial.ensemble,
+            folder=folder,
+            progress=progress,
+            **trial.training,
+        )
+    except TripointError:
+        _withdraw(folder)
+        raise
     figures: dict[str, Any] = {"seconds": time.perf_counter() - begun, "parameters": _parameters(fitted)}
     if split.validation:
         figures["validation"] = summarise(assess(fitted, labelled, split.validation), target)
@@ -154,7 +158,11 @@ def _claimed(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> dict
     record = records.read(folder)
     if record is not None and record["key"] == key:
         return record
-    if folder.exists() and _key_in(folder) != key and (record is not None or any(folder.iterdir())):
+    if folder.is_file():
+        message = f"{folder} is a file; choose a folder as output="
+        raise OutputError(message)
+    begun = folder.exists() and any(path.name != STARTED for path in folder.iterdir())
+    if begun and _key_in(folder) != key:
         if not overwrite:
             message = (
                 f"{folder} holds something else than a run with these settings; choose another output=, or "
@@ -174,6 +182,12 @@ def _claimed(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> dict
         message = f"cannot write to {folder}: {error.strerror}; choose another output="
         raise OutputError(message) from error
     return None
+
+
+def _withdraw(folder: Path) -> None:
+    """Remove the folder of a run of which nothing was done."""
+    if [path.name for path in folder.iterdir()] == [STARTED]:
+        shutil.rmtree(folder)
 
 
 def _key_in(folder: Path) -> str | None:

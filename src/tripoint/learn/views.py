@@ -214,7 +214,13 @@ def batch_of(store: Any) -> torch.Tensor:
 
 
 def contact_features(graph: Graph) -> pd.DataFrame:
-    """Return `CONTACT_FEATURES` of every contact: area, distance of centroids, neck radius, conductance."""
+    """Return `CONTACT_FEATURES` of every contact: area, distance of centroids, neck radius, conductance.
+
+    Raises
+    ------
+    InputError
+        One that is infinite, or not positive.
+    """
     nodes, contacts = graph.nodes, graph.contacts
     place = nodes[["centroid_z", "centroid_y", "centroid_x"]].to_numpy(np.float64)
     source, target = contact_rows(nodes, contacts)
@@ -226,6 +232,16 @@ def contact_features(graph: Graph) -> pd.DataFrame:
         np.maximum(neck_radii(contacts), least),
         column(contacts, "conductance", np.float64),
     )
+    for name, values in zip(CONTACT_FEATURES, columns, strict=True):
+        wrong = np.flatnonzero((values <= 0) | np.isinf(values))
+        if len(wrong):
+            ends = contacts[["source", "target"]].iloc[wrong[0]].tolist()
+            message = (
+                f"sample '{graph.metadata.get('name', '')}': {name.removeprefix('log_')} of the contact of "
+                f"regions {ends[0]} and {ends[1]} is {values[wrong[0]]:g}; expected a positive number, look "
+                "at the table of contacts"
+            )
+            raise InputError(message)
     return pd.DataFrame(dict(zip(CONTACT_FEATURES, map(np.log10, columns), strict=True)))
 
 

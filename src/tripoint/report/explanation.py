@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def _headline(summary: Mapping[str, Any]) -> list[dict[str, str]]:
         {"label": "mean absolute error", "value": number(found["mae"]), "note": "of log10 of activity"},
     ]
     shares = summary.get("shares")
-    if shares:
+    if shares and shares["r2"] > 0:
         entries = {entry["group"]: entry for entry in shares["groups"]}
         most = max(summary["groups"], key=lambda name: entries[name]["value"])
         for name, label in ((most, f"carried by {most}"), ("TPB", "carried by the TPB")):
@@ -111,7 +112,7 @@ def _headline(summary: Mapping[str, Any]) -> list[dict[str, str]]:
                     {
                         "label": label,
                         "value": percent(entry["share"]),
-                        "note": f"of R²; 95 %: {_interval(entry['share_low'], entry['share_high'])}",
+                        "note": f"of R²{_within(entry)}",
                     }
                 )
     return figures
@@ -121,12 +122,16 @@ def _shares(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     found = summary.get("shares")
     if not found:
         return None
+    few = count(len(found["samples"]))
+    if found["r2"] <= 0:
+        nothing = f"The model explains nothing of {few} held-out samples (R² = {number(found['r2'])})"
+        return {"tpb": f"{nothing}: there is nothing to share. Train it longer, or on more samples."}
     rows = [
         Bar(
             entry["group"],
             100 * entry["share"],
-            100 * entry["share_low"],
-            100 * entry["share_high"],
+            100 * as_float(entry["share_low"]),
+            100 * as_float(entry["share_high"]),
             GROUPS.get(entry["group"], MISSING),
             percent(entry["share"]) if entry["share"] >= 0 else f"−{percent(-entry['share'])}",
         )
@@ -135,8 +140,8 @@ def _shares(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "chart": bars(rows, "share of the explained variance, %", "Shares of the explained variance"),
         "r2": number(found["r2"]),
-        "samples": count(len(found["samples"])),
-        "negative": any(entry["share_high"] < 0 for entry in found["groups"][:-1]),
+        "samples": few,
+        "negative": any(_below(entry, 0) for entry in found["groups"][:-1]),
         "tpb": _verdict(next((e for e in found["groups"] if e["group"] == "TPB"), None)),
     }
 
@@ -145,12 +150,29 @@ def _verdict(entry: Mapping[str, Any] | None) -> str:
     """Say in a sentence how much the triple-phase boundary matters to the model."""
     if entry is None:
         return "The model knows nothing of the triple-phase boundary."
-    shown = f"{percent(abs(entry['share']))} (95 %: {_interval(entry['share_low'], entry['share_high'])})"
-    if entry["share_high"] < 0.02:
+    sign = "−" if entry["share"] < 0 else ""
+    shown = f"{sign}{percent(abs(entry['share']))}{_within(entry)}"
+    if _unknown(entry["share_low"]):
+        return f"The triple-phase boundary carries {shown} of what is explained, of too few samples to tell."
+    if _below(entry, 0.02):
         return f"The triple-phase boundary hardly matters here: it carries {shown} of what is explained."
     if entry["share_low"] <= 0:
         return f"Whether the triple-phase boundary matters here cannot be told: {shown} of what is explained."
     return f"The triple-phase boundary carries {shown} of what is explained."
+
+
+def _within(entry: Mapping[str, Any]) -> str:
+    """Return the interval of a share in words; nothing where too few samples leave none."""
+    low, high = entry["share_low"], entry["share_high"]
+    return "" if _unknown(low) else f" (95 %: {_interval(low, high)})"
+
+
+def _below(entry: Mapping[str, Any], limit: float) -> bool:
+    return not _unknown(entry["share_high"]) and entry["share_high"] < limit
+
+
+def _unknown(value: float | None) -> bool:
+    return value is None or math.isnan(value)
 
 
 def _importance(table: pd.DataFrame | None) -> Any:

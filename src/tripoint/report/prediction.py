@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -295,7 +296,7 @@ def _split_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
 
 def _score_row(name: str, scores: dict[str, Any]) -> dict[str, str]:
     interval = ""
-    if "mae_low" in scores:
+    if scores.get("mae_low") is not None and not math.isnan(scores["mae_low"]):
         interval = f" ({number(scores['mae_low'])} to {number(scores['mae_high'])})"
     return {
         "name": name,

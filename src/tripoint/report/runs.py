@@ -30,6 +30,13 @@ class Bar:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its ends; None where it has none."""
+        if self.low is None or self.high is None or pd.isna(self.low) or pd.isna(self.high):
+            return None
+        return self.low, self.high
+
 
 @dataclass(frozen=True)
 class Section:
@@ -75,7 +82,7 @@ def write(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
 
 def chart(bars: Sequence[Bar], axis: str) -> Markup:
     """Draw a dot per seed, their mean and its interval, from 0 on: one row per label."""
-    highest = max(max([*bar.values, bar.high or 0.0]) for bar in bars) or 1.0
+    highest = max(max([*bar.values, *(bar.interval or ())]) for bar in bars) or 1.0
     height = _ROW * len(bars) + 44
 
     def place(value: float) -> float:
@@ -98,9 +105,9 @@ def chart(bars: Sequence[Bar], axis: str) -> Markup:
         parts.append(
             f'<rect class="mean" x="{_LEFT}" y="{y - 6:.1f}" width="{place(mean) - _LEFT:.1f}" height="12"/>'
         )
-        if bar.low is not None and bar.high is not None:
+        if bar.interval is not None:
             parts.append(
-                f'<line class="interval" x1="{place(bar.low):.1f}" x2="{place(bar.high):.1f}" '
+                f'<line class="interval" x1="{place(bar.interval[0]):.1f}" x2="{place(bar.interval[1]):.1f}" '
                 f'y1="{y:.1f}" y2="{y:.1f}"/>'
             )
         parts += [f'<circle cx="{place(value):.1f}" cy="{y:.1f}" r="2.5"/>' for value in bar.values]

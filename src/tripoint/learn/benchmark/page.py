@@ -26,10 +26,10 @@ def sentence(row: Mapping[Any, Any]) -> str:
     """Say how far a model lies below the strongest that sees no graph."""
     against = "the own features of a particle" if row["against"] == "own" else "any features"
     low, high = (f"{100 * row[key]:.0f}".replace("-", "−") for key in ("low", "high"))
+    within = "" if pd.isna(row["low"]) else f" (95 % interval over samples {low} to {high} %)"
     return (
         f"{row['model']} is {_below(row['lower'])} the strongest model without a graph on {against}, "
-        f"{row['rival']} (95 % interval over samples {low} to {high} %); on linear activity "
-        f"{_below(row['linear_lower'])} it."
+        f"{row['rival']}{within}; on linear activity {_below(row['linear_lower'])} it."
     )
 
 
@@ -62,7 +62,8 @@ def _table(part: pd.DataFrame) -> pd.DataFrame:
             "kind": part["kind"],
             "MAE of log10 activity": spread("mae"),
             "95 % over samples": [
-                f"{a:.4f} – {b:.4f}" for a, b in zip(part["mae_low"], part["mae_high"], strict=True)
+                "–" if pd.isna(a) else f"{a:.4f} – {b:.4f}"
+                for a, b in zip(part["mae_low"], part["mae_high"], strict=True)
             ],
             "MAE of activity": spread("linear_mae"),
             "R²": spread("r2"),

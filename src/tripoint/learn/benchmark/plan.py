@@ -9,6 +9,7 @@ from typing import Any
 
 from tripoint.database import GraphDatabase
 from tripoint.errors import InputError
+from tripoint.learn import records
 from tripoint.learn.benchmark.samples import SampleSet, Sets
 from tripoint.learn.splitting import Split
 from tripoint.learn.trial import Trial, carry_out
@@ -122,8 +123,9 @@ def carry_out_run(condition: Condition, model: Mapping[str, Any], seed: int, roo
         data={"database": condition.learn.name, "key": condition.learn.key(condition.learn.first)},
     )
     folder = condition.folder(root, model, seed)
-    done = (folder / "run.json").is_file()
+    before = records.read(folder)
     tests = {test.name: (GraphDatabase(test.database(root)), test.samples) for test in condition.tests}
     graphs = GraphDatabase(condition.learn.database(root))
     record = carry_out(trial, graphs, folder, tests=tests, overwrite=True)
+    done = before is not None and before["key"] == record["key"]
     return 0.0 if done else float(record["seconds"])

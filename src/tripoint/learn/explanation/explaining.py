@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tripoint._version import __version__
 from tripoint.errors import InputError
+from tripoint.graph import Graph
 from tripoint.io import tables
 from tripoint.io.folder import result_folder
 from tripoint.learn.checkpoint import Trained
@@ -165,6 +167,7 @@ def explain(
         raise InputError(message)
     told = progress or (lambda *_: None)
     told("predicting", 0, 1)
+    graphs = _relative(fitted, graphs)
     subject = subject_of(fitted, graphs, samples)
     predicted = subject.predict()
     model = getattr(_network_of(fitted), "configuration", {}).get("name", type(fitted).__name__)
@@ -209,6 +212,31 @@ def explain(
         found.tables["counterfactuals"] = table
         found.summary["counterfactuals"] = summarize(table)
     return found
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Graphs whose activity is what the model learned from, a measured column for instance."""
+
+    graphs: Graphs
+    target: Activity
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.graphs)
+
+    def __getitem__(self, sample: str) -> Graph:
+        graph = self.graphs[sample].to("cpu")
+        found = self.target.of(graph)
+        activity = np.full(len(graph.nodes), np.nan)
+        activity[found.rows] = found.activity
+        return replace(graph, nodes=graph.nodes.assign(activity=activity))
+
+
+def _relative(fitted: Fitted, graphs: Graphs) -> Graphs:
+    target = fitted.target
+    if not isinstance(target, Activity) or target.column == "activity":
+        return graphs
+    return _Shown(graphs, target)
 
 
 def _look_into(

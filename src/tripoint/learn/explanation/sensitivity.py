@@ -22,7 +22,7 @@ from tripoint.learn.checkpoint import Trained
 from tripoint.learn.circuit import ION, KINDS, REACTION
 from tripoint.learn.data import GraphDataset, Graphs
 from tripoint.learn.explanation.groups import KIND_GROUPS
-from tripoint.learn.kirchhoff import KnownCircuit, Potentials
+from tripoint.learn.kirchhoff import Potentials
 from tripoint.learn.views import labels_of
 
 TOP_OF_SAMPLE, TOP_OF_PARTICLE = 10, 5
@@ -157,7 +157,7 @@ def _circuit(trained: Trained, graph: Graph) -> tuple[Any, dict[str, torch.Tenso
 def _matrix(trained: Trained, data: Any) -> np.ndarray:
     """Return the sensitivity of every particle to every link: (particles, links)."""
     # Whatever is learned is added to this logarithm, so that its gradient is that of the conductance's own.
-    name = "log_known" if isinstance(trained.network, KnownCircuit) else "log_geometric"
+    name = trained.network.base
     data = data.clone()
     data[name] = data[name].clone().requires_grad_()
     predicted = trained.network.eval()(data)

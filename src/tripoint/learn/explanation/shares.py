@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from tripoint.learn.explanation.subject import Subject
+from tripoint.learn.scores import FEW
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Shares:
     ----------
     table : DataFrame
         Per group: ``group``, ``value`` (part of R²), ``low``, ``high`` (95 % when whole samples are drawn
-        anew) and ``share`` of R², ``share_low``, ``share_high``. The last row is the remainder.
+        anew, NaN of fewer samples than `scores.FEW`) and ``share`` of R², ``share_low``, ``share_high``, NaN
+        where R² is not positive. The last row is the remainder.
     r2 : float
         Of the held-out samples, log-activity; the sum of the values.
     coalitions : DataFrame
@@ -78,15 +80,19 @@ def explained_shares(
     drawn = spread.r2(errors, spread.draws(resamples, seed))
     many = weights @ drawn
     whole = float(r2[sets.index(frozenset(range(len(subject.groups)))), 0])
+    if len(spread.count) < FEW:
+        many = np.full_like(many, np.nan)
     low, high = np.quantile(many, (0.025, 0.975), axis=1)
     share_low, share_high = np.quantile(many / many.sum(axis=0), (0.025, 0.975), axis=1)
+    if whole <= 0:  # nothing is explained, of which there could be shares
+        share_low = share_high = np.full(len(values), np.nan)
     table = pd.DataFrame(
         {
             "group": [*subject.groups, REMAINDER],
             "value": values,
             "low": low,
             "high": high,
-            "share": values / whole,
+            "share": values / whole if whole > 0 else np.full(len(values), np.nan),
             "share_low": share_low,
             "share_high": share_high,
         }

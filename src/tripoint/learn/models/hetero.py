@@ -163,8 +163,9 @@ class Hetero(nn.Module):
         self, data: HeteroData, hidden: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the shares of what nodes hold, and of what comes along every edge, that add up to 1."""
-        hold = self.hold(hidden).clamp(-LARGEST, LARGEST).exp()
-        conductance = self._encoded(data, self.conduct).clamp(-LARGEST, LARGEST).exp().to(hold)
+        # In float32 also where the layers are not, so that the shares do add up to 1.
+        hold = self.hold(hidden).float().clamp(-LARGEST, LARGEST).exp()
+        conductance = self._encoded(data, self.conduct).float().clamp(-LARGEST, LARGEST).exp()
         total = hold.index_add(0, target, conductance)
         return hold / total, conductance / total.index_select(0, target)
 
