@@ -4,10 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
-from tripoint import registration
-from tripoint.errors import InputError
+from tripoint import alignment, cli, io, registration, synth
+from tripoint.errors import DeviceError, InputError
+from tripoint.io import ome_zarr, spectra, stack
+from tripoint.synth.views import placed
 
 
 def blobs(shape, seed=0):
@@ -130,3 +134,220 @@ def test_bad_input_of_a_registration():
     far[0, 3] = 1e4
     with pytest.raises(InputError, match="no values where the fixed one is"):
         registration.resample(structure, far, moving_spacing=1, shape=(8, 9, 10), spacing=1)
+
+
+def composite(**how):
+    return synth.Composite.load("solid_oxide_electrode", {"imaging": {"channels": {"phase_contrast": how}}})
+
+
+@pytest.fixture(scope="module")
+def made():
+    return synth.make("solid_oxide_electrode", (48, 52, 56), 0.08, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("how", "method", "within"),
+    [
+        ({"rotation": (4, -2, 3), "shift": (0.3, -0.5, 0.2), "spacing": (0.12, 0.11, 0.11)}, "rigid", 0.5),
+        ({"rotation": (20, -12, 15), "shift": (0.3, -0.5, 0.2)}, "rigid", 0.5),
+        ({"rotation": (3, 0, 2), "grey": {"pore": 1.0, "YSZ": 0.5, "Ni": 0.2}}, "affine", 1.0),
+    ],
+)
+def test_another_contrast_comes_onto_the_first(made, how, method, within):
+    seen = synth.views(made, composite(**how), ["absorption", "phase_contrast"], seed=2)
+    fixed, moving = seen["absorption"], seen["phase_contrast"]
+    found = registration.register(
+        moving.values, fixed.values, moving_spacing=moving.spacing, spacing=fixed.spacing,
+        method=method, rotation=20,
+    )  # fmt: skip
+    assert misplaced(found.affine, moving.affine, made.shape, made.spacing) < within * 0.08
+    assert found.agreement.correlation_ratio > 0.7
+    assert not found.warnings
+    local = registration.local_shifts(
+        moving.values, moving.spacing, fixed.values, fixed.spacing, found.affine
+    ).to_mapping()
+    assert local["median"] < 0.08
+    beside = moving.affine.copy()
+    beside[:3, 3] += 0.16  # two voxels along each axis
+    off = registration.local_shifts(moving.values, moving.spacing, fixed.values, fixed.spacing, beside)
+    assert off.to_mapping()["median"] == pytest.approx(0.16 * np.sqrt(3), rel=0.2)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.tuples(*[st.floats(-20, 20)] * 3),
+    st.tuples(*[st.floats(-1, 1)] * 3),
+    st.tuples(*[st.sampled_from([0.4, 0.5, 0.7])] * 3),
+)
+def test_there_and_back_again(rotation, shift, spacing):
+    """A smooth volume comes back where it was, whatever lies between."""
+    z, y, x = np.indices((24, 26, 28), np.float32) * 0.5
+    volume = (np.sin(z / 2) + np.cos(y / 3) * np.sin(x / 2.5)).astype(np.float32)
+    extent = np.array(volume.shape) * 0.5
+    affine = placed(synth.Channel(rotation=rotation, shift=shift), extent, extent)
+    shape = [int(np.ceil(length / size)) for length, size in zip(extent, spacing, strict=True)]
+    there = registration.resample(
+        volume, np.linalg.inv(affine), moving_spacing=0.5, shape=shape, spacing=spacing
+    )
+    back = registration.resample(there, affine, moving_spacing=spacing, shape=volume.shape, spacing=0.5)
+    inner = np.s_[8:-8, 8:-8, 8:-8]
+    assert np.isfinite(back[inner]).mean() > 0.9
+    there = np.isfinite(back[inner])
+    np.testing.assert_allclose(back[inner][there], volume[inner][there], atol=0.12)
+
+
+def test_a_made_displaced_channel_lies_where_its_affine_says(made):
+    how = {
+        "rotation": (8, -5, 6),
+        "shift": (0.2, -0.3, 0.1),
+        "photons": 0,
+        "fringe": 0.0,
+        "stretch": (1.02, 1, 0.99),
+    }
+    seen = synth.views(made, composite(**how), ["phase_contrast"])["phase_contrast"]
+    straight = synth.views(made, composite(photons=0, fringe=0.0), ["phase_contrast"])["phase_contrast"]
+    np.testing.assert_array_equal(straight.affine, np.eye(4))
+    moved = registration.resample(
+        seen.values, seen.affine, moving_spacing=seen.spacing, shape=made.shape, spacing=made.spacing
+    )
+    there = np.isfinite(moved)
+    assert there.mean() > 0.7
+    assert np.corrcoef(moved[there], straight.values[there])[0, 1] > 0.99
+    assert np.isfinite(seen.values).all()  # material goes on around the field of view
+
+
+def test_from_made_channels_to_one_grid(tmp_path, capsys):
+    words = [
+        "synth", f"output={tmp_path}/two.zarr", "synth=solid_oxide_electrode", "shape=[44,48,52]",
+        "spacing=[0.08,0.08,0.08]", "channels=[absorption,phase_contrast]",
+        "synth.imaging.channels.phase_contrast.rotation=[4,-2,3]",
+        "synth.imaging.channels.phase_contrast.shift=[0.2,-0.3,0.1]",
+        "synth.imaging.channels.phase_contrast.spacing=[0.1,0.1,0.1]",
+    ]  # fmt: skip
+    assert cli.main(words) == 0, capsys.readouterr().err
+    channel = f"{tmp_path}/two.zarr:channels"
+    sample = io.read(tmp_path / "two.zarr", materials="solid_oxide_electrode")
+    fixed, spacing = stack.read_grey(f"{channel}/absorption")
+    assert (fixed.shape, spacing) == (sample.shape, sample.spacing)
+    moving, moving_spacing = stack.read_grey(f"{channel}/phase_contrast")
+    assert moving_spacing == (0.1, 0.1, 0.1)
+    assert moving.shape == (35, 38, 42)
+    words = [
+        "register", f"fixed={channel}/absorption", f"moving={channel}/phase_contrast",
+        f"truth={channel}/phase_contrast", f"output={tmp_path}/out", "roi=[[4,40],null,[2,50]]",
+    ]  # fmt: skip
+    assert cli.main(words) == 0, capsys.readouterr().err
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "moved.zarr",
+        "summary.json",
+        "report.html",
+        "overlay.png",
+    }
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["truth"]["worst_corner"] < 0.08
+    assert summary["registration"]["local_shifts"]["median"] < 0.08
+    true = spectra.read_affine(f"{channel}/phase_contrast")
+    found = spectra.read_affine(out / "summary.json")  # of the whole volume, whatever part was registered
+    assert misplaced(found, true, sample.shape, np.array(sample.spacing)) < 0.1
+    moved, size = stack.read_grey(out / "moved.zarr")
+    assert (moved.shape, moved.dtype, size) == ((36, 48, 48), np.float32, sample.spacing)
+    mask = ome_zarr.read_array(out / "moved.zarr", "labels/mask")
+    np.testing.assert_array_equal(mask == 1, np.isfinite(moved))
+    assert "Registration report" in (out / "report.html").read_text()
+    assert cli.main(words) == 1
+    assert "exists" in capsys.readouterr().err
+    assert cli.main([*words, "overwrite=true", f"affine={out}/summary.json", "roi=null"]) == 0
+    again = json.loads((out / "summary.json").read_text())
+    assert again["method"] == "given"
+    np.testing.assert_allclose(again["registration"]["affine"], found, atol=1e-9)
+
+
+def test_the_type_stays_and_what_is_not_shown_has_a_value(tmp_path, made):
+    seen = synth.views(made, composite(shift=(0.8, 0, 0)), ["absorption", "phase_contrast"])
+    np.save(tmp_path / "fixed.npy", (seen["absorption"].values * 40000).clip(0, 65535).astype(np.uint16))
+    np.save(tmp_path / "moving.npy", (seen["phase_contrast"].values * 150).clip(1, 255).astype(np.uint8))
+    size = made.spacing
+    fixed, moving = (
+        alignment.Volume(str(tmp_path / f"{name}.npy"), spacing=size) for name in ("fixed", "moving")
+    )
+    summary = alignment.align(fixed, moving, tmp_path / "out", method="shift", outside=7)
+    np.testing.assert_allclose(summary["registration"]["shift"], (0.8, 0, 0), atol=0.02)
+    moved, _ = stack.read_grey(tmp_path / "out" / "moved.zarr")
+    assert moved.dtype == np.uint8
+    mask = ome_zarr.read_array(tmp_path / "out" / "moved.zarr", "labels/mask")
+    assert (moved[mask == 0] == 7).all()
+    assert 0 < (mask == 0).mean() < 0.4
+    with pytest.raises(InputError, match="outside is 300; expected a number that uint8 can hold"):
+        alignment.align(fixed, moving, tmp_path / "other", outside=300)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_field_of_view_in_black_is_warned_of_and_left_out(tmp_path, made):
+    seen = synth.views(made, composite(rotation=(6, 0, 0)), ["absorption", "phase_contrast"])
+    values = seen["phase_contrast"].values.copy()
+    _, y, x = np.indices(values.shape)
+    values[np.hypot(y - values.shape[1] / 2, x - values.shape[2] / 2) > 24] = 0
+    np.save(tmp_path / "fixed.npy", seen["absorption"].values)
+    np.save(tmp_path / "moving.npy", values)
+    np.savetxt(tmp_path / "true.txt", seen["phase_contrast"].affine)
+    fixed = alignment.Volume(str(tmp_path / "fixed.npy"), spacing=made.spacing)
+    known = {"truth": tmp_path / "true.txt", "method": "rigid", "rotation": 0.0}
+    for blank in (None, 0):
+        moving = alignment.Volume(str(tmp_path / "moving.npy"), spacing=made.spacing, blank=blank)
+        summary = alignment.align(fixed, moving, tmp_path / f"out_{blank}", **known)
+        assert any("moving_blank=0" in text for text in summary["warnings"]) == (blank is None)
+    assert summary["truth"]["worst_corner"] < 0.5 * 0.08
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"fixed": "absent.npy"}, InputError, "there is no file or folder"),
+        ({"fixed": "four.npy"}, InputError, "expected a fixed volume of numbers"),
+        ({"fixed": "flat.npy"}, InputError, "one value everywhere"),
+        ({"moving": "flat.npy"}, InputError, "one value everywhere"),
+        ({"moving": "nan.npy"}, InputError, "holds no numbers, only NaN"),
+        ({"moving": "image.npy"}, InputError, "a single image is registered to a single slice"),
+        ({"spacing": None}, InputError, "does not state its voxel size; give it as spacing="),
+        ({"moving_spacing": None}, InputError, "does not state its voxel size; give it as moving_spacing="),
+        ({"method": "elastic"}, InputError, "choose shift, rigid or affine"),
+        ({"rotation": 90.0}, InputError, "rotation is 90.0"),
+        ({"affine": "far.txt"}, InputError, "the two volumes do not overlap"),
+        ({"affine": "absent.txt"}, InputError, "there is no file"),
+        ({"device": "cuda"}, DeviceError, "there is no GPU|runs on the host"),
+    ],
+)
+def test_bad_input_leaves_nothing(tmp_path, monkeypatch, change, error, words):
+    monkeypatch.chdir(tmp_path)
+    volume = blobs((16, 17, 18))
+    np.save("good.npy", volume)
+    np.save("four.npy", volume[None].repeat(2, 0))
+    np.save("flat.npy", np.ones_like(volume))
+    np.save("nan.npy", np.full_like(volume, np.nan))
+    np.save("image.npy", volume[3])
+    far = np.eye(4)
+    far[0, 3] = 1e4
+    np.savetxt("far.txt", far)
+    given = {"fixed": "good.npy", "moving": "good.npy", "spacing": 1, "moving_spacing": 1, "method": "shift"}
+    given |= change
+    fixed = alignment.Volume(given.pop("fixed"), given.pop("spacing"))
+    moving = alignment.Volume(given.pop("moving"), given.pop("moving_spacing"))
+    with pytest.raises(error, match=words):
+        alignment.align(fixed, moving, tmp_path / "out", **given)
+    assert not [path.name for path in tmp_path.iterdir() if "out" in path.name]
+
+
+def test_a_real_scan_against_a_coarser_copy(real_data):
+    import tifffile
+
+    files = sorted((real_data / "soc_electrode" / "grey_201-260").iterdir())[:48]
+    fixed = np.stack([tifffile.imread(file)[150:310, 150:310] for file in files])
+    extent = np.array(fixed.shape, float)
+    affine = placed(synth.Channel(rotation=(8, -3, 2), shift=(3.0, -8.0, 6.0)), extent, extent)
+    moving = registration.resample(
+        fixed, np.linalg.inv(affine), moving_spacing=1.0, shape=(32, 107, 107), spacing=1.5
+    )
+    moving = moving + np.random.default_rng(0).normal(0, 2000, moving.shape)
+    found = registration.register(moving, fixed, moving_spacing=1.5, spacing=1.0, method="rigid", rotation=14)
+    assert misplaced(found.affine, affine, fixed.shape, np.ones(3)) < 1.0

@@ -298,8 +298,8 @@ def _rims(volumes: dict[str, np.ndarray]) -> list[str]:
             if share > RIM and share > inside:
                 which = "moving" if key == "moving_blank" else "fixed"
                 found.append(
-                    f"{share:.0%} of the outer faces of the {which} volume are {extreme:g}; if that means that "
-                    f"nothing was measured there, say so with {key}={extreme:g}, or the affine suffers"
+                    f"{share:.0%} of the outer faces of the {which} volume are {extreme:g}; if nothing was "
+                    f"measured there, say so with {key}={extreme:g}, or the affine suffers"
                 )
     return found
 

@@ -130,7 +130,12 @@ def _fits(box: Box) -> bool:
     return True
 
 
-def write(sample: Sample, path: str | Path, overwrite: bool = False) -> Path:
+def write(
+    sample: Sample,
+    path: str | Path,
+    overwrite: bool = False,
+    displaced: Mapping[str, tuple[Any, Sequence[float], Any]] | None = None,
+) -> Path:
     """Write a sample as OME-Zarr (NGFF 0.5), which :func:`read` and viewers open with its voxel size.
 
     Parameters
@@ -140,6 +145,9 @@ def write(sample: Sample, path: str | Path, overwrite: bool = False) -> Path:
         The folder to make, by custom ``….zarr``; it appears when it is complete.
     overwrite : bool
         Whether an older volume of tripoint's may be replaced.
+    displaced : mapping of str to (volume, spacing, affine), optional
+        Channels on grids of their own, with the affine from the sample to them, µm, which becomes an
+        attribute.
 
     Returns
     -------
@@ -156,6 +164,9 @@ def write(sample: Sample, path: str | Path, overwrite: bool = False) -> Path:
     target = check_output(path, overwrite)
     with folder.result_folder(target, overwrite) as partial:
         ome_zarr.write(partial, sample, {})
+        for name, (volume, spacing, affine) in (displaced or {}).items():
+            about = {"affine": np.asarray(affine).tolist()}
+            ome_zarr.write_image(partial / "channels" / name, volume, spacing, name, {}, about=about)
     return target
 
 

@@ -153,13 +153,13 @@ def _headline(summary: dict[str, Any]) -> list[dict[str, str]]:
          f"correlation ratio; {number(found['correlation_ratio_before'])} before"),
         ("Overlap", percent(found["overlap"]), "of the fixed volume"),
         ("Rotation", f"{short(found['rotation'])}°", "angle of the affine's rotation"),
-        ("Shift", f"{_length(found['shift'])}\u00a0µm", "of the middle, " + _vector(found["shift"])),
-        ("Parts are off by", f"{_number(local['median'])}\u00a0µm",
-         f"median; worst {_number(local['worst'])} µm, of {local['clear_parts']} parts"),
+        ("Shift", _length(float(np.linalg.norm(found["shift"]))), "of the middle, " + _vector(found["shift"])),
+        ("Parts are off by", _length(local["median"]),
+         f"median; worst {_length(local['worst'])}, of {local['clear_parts']} parts"),
     ]  # fmt: skip
     if "truth" in summary:
         worst = summary["truth"]["worst_corner"]
-        figures.append(("Off the truth", f"{number(worst, 2)}\u00a0µm", "at the worst corner"))
+        figures.append(("Off the truth", _length(worst), "at the worst corner"))
     return [{"label": label, "value": value, "note": note} for label, value, note in figures]
 
 
@@ -176,16 +176,15 @@ def _rows(found: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _length(vector: Sequence[float]) -> str:
-    return number(float(np.linalg.norm(vector)))
+def _length(value: float | None) -> str:
+    """Return µm, or nm where that is shorter."""
+    if value is None:
+        return NOTHING
+    return f"{number(1000 * value, 2)}\u00a0nm" if value < 0.1 else f"{number(value, 2)}\u00a0µm"
 
 
 def _vector(vector: Sequence[float]) -> str:
     return ", ".join(f"{axis} {number(value)}" for axis, value in zip(AXES, vector, strict=True))
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else number(value, 2)
 
 
 def _middle(shape: Sequence[int], axis: int) -> tuple[Any, ...]:

@@ -6,16 +6,19 @@ the other phases by correlated random fields, every volume fraction exact to the
 function each.
 """
 
-from tripoint.synth.composite import Composite, Cracks, Fill, Imaging, Particles, shipped
+from tripoint.synth.composite import Channel, Composite, Cracks, Fill, Imaging, Particles, shipped
 from tripoint.synth.making import lithium_ion_cathode, make, solid_oxide_electrode, solid_state_cathode
 from tripoint.synth.variation import draw, vary
+from tripoint.synth.views import View, views
 
 __all__ = [
+    "Channel",
     "Composite",
     "Cracks",
     "Fill",
     "Imaging",
     "Particles",
+    "View",
     "draw",
     "lithium_ion_cathode",
     "make",
@@ -23,4 +26,5 @@ __all__ = [
     "solid_oxide_electrode",
     "solid_state_cathode",
     "vary",
+    "views",
 ]

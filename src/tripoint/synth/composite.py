@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from typing import Any
@@ -139,6 +139,78 @@ class Cracks:
 
 
 @dataclass(frozen=True)
+class Channel:
+    """A further grey volume of the same composite, as another instrument, energy or contrast gives it.
+
+    Parameters
+    ----------
+    grey : mapping of str to float
+        Grey value of each phase; those that are not named are 0.
+    blur : float
+        S.d. of the Gaussian point spread, µm.
+    photons : float
+        Photons counted in a voxel of grey value 1; 0 for no noise.
+    fringe : float
+        Edge enhancement as of phase contrast by propagation: the multiple of blur² · Laplacian that is taken
+        away.
+    spacing : (z, y, x), optional
+        Voxel size, µm; that of the sample where none is given.
+    shift : (z, y, x)
+        Where the middle of the sample lies beside the middle of this volume, µm.
+    rotation : (z, y, x)
+        By how much the sample is turned in it, about its middle: angles about x, then y, then z, degrees.
+    stretch : (z, y, x)
+        By what lengths in it are too large, such as 1.01 along each axis.
+
+    Raises
+    ------
+    InputError
+        Numbers out of range.
+    """
+
+    grey: Mapping[str, float] = field(default_factory=dict)
+    blur: float = 0.25
+    photons: float = 400.0
+    fringe: float = 0.0
+    spacing: Spacing | None = None
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Check every number."""
+        _check("blur of a channel", self.blur, -1e-12, 1e6, "µm, at least 0")
+        _check("photons of a channel", self.photons, -1e-12, 1e9, "photons per voxel; 0 for no noise")
+        _check("fringe of a channel", self.fringe, -1e-12, 100, "a multiple of at least 0")
+        for name, value in self.grey.items():
+            _check(f"grey.{name} of a channel", value, -1e-12, 1e6, "a grey value of at least 0")
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", check_spacing(self.spacing))
+        for name, low, high, unit in (
+            ("shift", -1e6, 1e6, "µm along z, y, x"),
+            ("rotation", -180, 180, "degrees about z, y, x"),
+            ("stretch", 0.5, 2, "factors along z, y, x, 0.5 to 2"),
+        ):
+            values = getattr(self, name)
+            if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 3:
+                message = f"{name} of a channel is {values!r}; expected three {unit}"
+                raise InputError(message)
+            for value in values:
+                _check(f"{name} of a channel", value, low, high, unit)
+            object.__setattr__(self, name, tuple(map(float, values)))
+
+    @property
+    def displaced(self) -> bool:
+        """Whether it does not lie on the sample's grid."""
+        return (
+            self.spacing is not None
+            or any(self.shift)
+            or any(self.rotation)
+            or any(factor != 1 for factor in self.stretch)
+        )
+
+
+@dataclass(frozen=True)
 class Imaging:
     """How an instrument would see the composite.
 
@@ -153,6 +225,8 @@ class Imaging:
     state, spread, depth, core : float
         State of charge of the active material: its mean, the s.d. between particles, the difference between
         the last and the first face along the axis of the gradient, and between centre and surface.
+    channels : mapping of str to Channel
+        Further grey volumes that can be asked for, by name.
 
     Raises
     ------
@@ -167,6 +241,7 @@ class Imaging:
     spread: float = 0.12
     depth: float = 0.3
     core: float = 0.1
+    channels: Mapping[str, Channel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check every number."""
@@ -301,7 +376,7 @@ class Composite:
                 "particles": _each(Particles, mapping["particles"], "particles"),
                 "fill": _each(Fill, mapping["fill"], "fill"),
                 "cracks": Cracks(**_keys(Cracks, mapping.get("cracks") or {}, "cracks")),
-                "imaging": Imaging(**_keys(Imaging, mapping.get("imaging") or {}, "imaging")),
+                "imaging": _imaging(mapping.get("imaging") or {}),
             }
         )
 
@@ -371,6 +446,12 @@ def _keys(cls: type, mapping: Any, what: str) -> dict[str, Any]:
         message = f"{what} lacks {', '.join(missing)}; its settings are {', '.join(known)}"
         raise InputError(message)
     return {str(key): value for key, value in mapping.items()}
+
+
+def _imaging(mapping: Any) -> Imaging:
+    given = _keys(Imaging, mapping, "imaging")
+    channels = _each(Channel, given.get("channels") or {}, "imaging.channels")
+    return Imaging(**{**given, "channels": channels})
 
 
 def _each(cls: type, entries: Any, what: str) -> dict[str, Any]:

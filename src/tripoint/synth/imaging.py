@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -29,30 +30,43 @@ def image(
     ``n₀ ~ Poisson(photons · (G ∗ (1 − s)))``, for the true state of charge s; outside of the active material
     both are 0.  NaN where fewer than half of the photons of a full voxel are counted.
     """
-    how, materials = composite.imaging, composite.materials
-    assert not isinstance(materials, str)
-    values = np.zeros(256, np.float32)
-    for name, value in how.grey.items():
-        if name not in composite.phases:
-            message = f"imaging.grey names '{name}'; the phases are {', '.join(composite.phases)}"
-            raise InputError(message)
-        values[materials[name].label] = value
-    grey = np.empty(phases.shape, np.float32)
-    for plane, labels in zip(grey, phases, strict=True):
-        plane[...] = values[labels]
-    _counted(rng, _blurred(grey, voxel, how.blur), how.photons)
+    how = composite.imaging
+    grey = painted(composite, how.grey, phases, "imaging.grey")
+    counted(rng, blurred(grey, voxel, how.blur), how.photons)
     charged = _state(rng, composite, phases, particle, voxel)
     channels = {"grey": grey, "state": charged.copy()}
     reduced = _active(composite, phases).astype(np.float32)
     reduced -= charged
     for part in (charged, reduced):
-        np.maximum(_blurred(part, voxel, how.blur), 0, out=part)
-        _counted(rng, part, how.photons)
+        np.maximum(blurred(part, voxel, how.blur), 0, out=part)
+        counted(rng, part, how.photons)
     for up, down in zip(charged, reduced, strict=True):
         seen = up + down
         with np.errstate(invalid="ignore", divide="ignore"):
             up[...] = np.where(seen >= ENOUGH, up / seen, np.nan)
     return {**channels, "chemical": charged}
+
+
+def painted(composite: Composite, grey: Mapping[str, float], phases: Array, setting: str) -> Array:
+    """Return the grey value of every voxel, float32.
+
+    Raises
+    ------
+    InputError
+        A phase that the composite does not have; the setting is named.
+    """
+    materials = composite.materials
+    assert not isinstance(materials, str)
+    values = np.zeros(256, np.float32)
+    for name, value in grey.items():
+        if name not in composite.phases:
+            message = f"{setting} names '{name}'; the phases are {', '.join(composite.phases)}"
+            raise InputError(message)
+        values[materials[name].label] = value
+    volume = np.empty(phases.shape, np.float32)
+    for plane, labels in zip(volume, phases, strict=True):
+        plane[...] = values[labels]
+    return volume
 
 
 def _active(composite: Composite, phases: Array) -> Array:
@@ -94,7 +108,7 @@ def _index(shape: tuple[int, ...], axis: int) -> Array:
     return along[:, None] if axis == 0 else along[None, :]
 
 
-def _blurred(volume: Array, voxel: Spacing, blur: float) -> Array:
+def blurred(volume: Array, voxel: Spacing, blur: float) -> Array:
     """Smooth a volume in place by the point spread; its border goes on as it is."""
     from scipy.ndimage import gaussian_filter
 
@@ -103,7 +117,7 @@ def _blurred(volume: Array, voxel: Spacing, blur: float) -> Array:
     return volume
 
 
-def _counted(rng: np.random.Generator, volume: Array, photons: float) -> None:
+def counted(rng: np.random.Generator, volume: Array, photons: float) -> None:
     """Replace values by what so many photons count of them, in place; a stream of chance per few planes."""
     if photons <= 0:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tripoint.synth.bodies import largest_radius
 from tripoint.synth.composite import Composite, Fill, Particles
 from tripoint.synth.fields import gaussian_field, ramp, take
 from tripoint.synth.packing import Packing, pack
+from tripoint.synth.views import check_channels, check_seed, views
 
 Array = np.ndarray
 
@@ -34,6 +36,7 @@ def make(
     *,
     seed: int = 0,
     imaging: bool = False,
+    channels: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Sample:
     """Make a composite whose truth is known.
@@ -50,6 +53,9 @@ def make(
         The same seed gives the same volume bit for bit, whatever the number of threads.
     imaging : bool
         Whether to add what an instrument would see.
+    channels : sequence of str
+        Which of ``imaging.channels`` to add; displaced ones do not lie on the sample's grid,
+        :func:`tripoint.synth.views` makes them.
     progress : callable, optional
 
     Returns
@@ -60,7 +66,8 @@ def make(
         - ``particle``, the number 1 … n of the particle that each voxel of a particulate phase belongs to,
           0 elsewhere: the truth for a separation.
         - with ``imaging``: ``grey``, blurred and noisy; ``chemical``, the measured state of charge of the
-          active material, NaN where there is too little of it; ``state``, the true one.
+          active material, NaN where there is too little of it; ``state``, the true one;
+        - those of ``channels``.
 
     Raises
     ------
@@ -77,7 +84,8 @@ def make(
     size, voxel = _check_shape(shape), check_spacing(composite.spacing if spacing is None else spacing)
     _check_room(composite, size, voxel)
     rng = np.random.default_rng(check_seed(seed))
-    total = len(STEPS) if imaging else len(STEPS) - 1
+    check_channels(composite, channels, displaced=False)
+    total = len(STEPS) if imaging or channels else len(STEPS) - 1
 
     def tell(step: int) -> None:
         if progress:
@@ -96,12 +104,17 @@ def make(
         labels[index] = composite.materials[name].label
     for plane in phases:
         plane[...] = labels[plane]
-    channels = {"particle": particle}
+    volumes = {"particle": particle}
     if imaging:
         tell(3)
-        channels |= _imaging.image(rng, composite, phases, particle, voxel)
+        volumes |= _imaging.image(rng, composite, phases, particle, voxel)
+    sample = Sample(phases, voxel, composite.materials, volumes, f"{composite.materials.name}_{seed}")
+    if channels:
+        tell(3)
+        seen = views(sample, composite, channels, seed)
+        sample = replace(sample, channels=volumes | {name: view.values for name, view in seen.items()})
     tell(total)
-    return Sample(phases, voxel, composite.materials, channels, f"{composite.materials.name}_{seed}")
+    return sample
 
 
 def solid_state_cathode(
@@ -146,14 +159,6 @@ def _check_shape(shape: Any) -> tuple[int, int, int]:
         message = f"shape is {shape!r}; expected three sizes of at least 16 voxels, for example [192,192,192]"
         raise InputError(message)
     return (size[0], size[1], size[2])
-
-
-def check_seed(seed: Any) -> int:
-    """Return a seed, or say that it is none."""
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        message = f"seed is {seed!r}; expected an integer of at least 0"
-        raise InputError(message)
-    return seed
 
 
 def _check_room(composite: Composite, size: tuple[int, ...], voxel: Spacing) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tripoint.errors import InputError
 from tripoint.synth.composite import Composite
-from tripoint.synth.making import check_seed
+from tripoint.synth.views import check_seed
 
 _STREAM = 0x76617279  # apart from the numbers that the composite itself is made from
 
