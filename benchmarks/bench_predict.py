@@ -36,9 +36,9 @@ from tripoint.physics import Simulation
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = {"nmc_cathode": 40, "soc_electrode": 27}
-MODELS = ("median", "known", "gradient_boosting", "gine", "kirchhoff", "hetero")
+MODELS = ("median", "known", "gradient_boosting", "gine", "kirchhoff", "corrected", "hetero")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-EPOCHS = {"gine": 80, "kirchhoff": 100, "hetero": 40}
+EPOCHS = {"gine": 80, "kirchhoff": 100, "corrected": 100, "hetero": 40}
 
 # As deep as the real volumes, so that currents have as far to go, and wide enough for some particles. Voxels
 # of the electrode are three times those of the real one, whose grains are 36 of these across.
