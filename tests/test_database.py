@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
+import object_store
 import tripoint as tp
 from tripoint import cli, synth
 from tripoint.database import compaction, content
@@ -597,6 +599,32 @@ def test_a_reader_goes_on_where_files_were_tidied_away(folder_db, monkeypatch):
     other.compact(-1)
     monkeypatch.setattr(tp.GraphDatabase, "snapshot", lambda self: monkeypatch.undo() or before)
     assert folder_db.sql("select count(*) n from nodes")["n"][0] == 15
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_another_process_goes_on_with_an_open_database(tmp_path, start, place):
+    database = tp.GraphDatabase(
+        tmp_path / "db" if place == "folder" else object_store.address(tmp_path / "db")
+    )
+    database.add(graph(0))
+    database.compact(0)
+    database.add(graph(1))
+    there = multiprocessing.get_context(start)
+    answers = there.SimpleQueue()
+    process = there.Process(target=_go_on, args=(database, answers))  # a fork inherits, a spawn pickles
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    for seed, found in enumerate(answers.get()):
+        same(found, graph(seed))
+    same(database["s2"], graph(2))
+    assert database.verify() == []
+
+
+def _go_on(database, answers):
+    database.add(graph(2))
+    answers.put([database[name] for name in database])
 
 
 def test_a_place_that_cannot_be_written(tmp_path):

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import fsspec
 import psutil
+from fsspec.asyn import reset_lock
 
 from tripoint.errors import InputError, OutputError
 
@@ -63,12 +64,25 @@ class Store:
             message = f"{path} cannot be opened ({error}); give a folder or an address that fsspec knows"
             raise InputError(message) from error
         protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-        self.fs: Any = fs
         self.local = "file" in protocols
         self.root = (
             str(Path(str(path).removeprefix("file://")).expanduser().resolve()) if self.local else root
         )
         self._prefix = "" if self.local else f"{protocols[0]}://"
+        self._path = self.root if self.local else str(path)
+        self._fs, self._process = fs, os.getpid()
+
+    @property
+    def fs(self) -> Any:
+        """The filesystem of this process: connections and their threads do not live on in a fork."""
+        if self._process != os.getpid():
+            reset_lock()  # else the loop of the parent is waited for
+            self._fs, self._process = fsspec.core.url_to_fs(self._path)[0], os.getpid()
+        return self._fs
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        """Another process opens the place anew."""
+        return Store, (self._path,)
 
     def __str__(self) -> str:
         return self._prefix + self.root
