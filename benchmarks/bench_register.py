@@ -82,8 +82,13 @@ def real() -> dict[str, Any]:
     shape = tuple(round(n / 1.5) for n in fixed.shape)
     moving = registration.resample(fixed, np.linalg.inv(affine), moving_spacing=1.0, shape=shape, spacing=1.5)
     moving = moving + np.random.default_rng(0).normal(0, NOISE, moving.shape).astype(np.float32)
-    found = measured(moving, 1.5, fixed, 1.0, affine, "rigid")
-    return {"voxels": fixed.size, "moving_voxels": moving.size, **found}
+    black = np.nan_to_num(moving)
+    return {
+        "voxels": fixed.size,
+        "moving_voxels": moving.size,
+        "corners_left_out": measured(moving, 1.5, fixed, 1.0, affine, "affine"),
+        "corners_black": measured(black, 1.5, fixed, 1.0, affine, "affine"),
+    }
 
 
 def measured(

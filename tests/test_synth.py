@@ -223,6 +223,19 @@ def test_images_look_like_measurements():
     assert not state[~inside].any()
 
 
+def test_further_channels_have_their_own_contrast_and_change_nothing_else(made):
+    changes = {"imaging": {"channels": {"absorption": {"photons": 0, "blur": 0}}}}
+    sample = cathode(changes, channels=["absorption", "phase_contrast"])
+    np.testing.assert_array_equal(sample.phases, made.phases)
+    grey = sample.channels["absorption"]
+    assert set(np.unique(grey)) == set(np.float32([0.1, 0.15, 0.55, 1.0]))
+    contrast = sample.channels["phase_contrast"]
+    carbon, void = (ndimage.binary_erosion(sample.phases == label) for label in (3, 0))
+    assert contrast[carbon].mean() > contrast[void].mean() + 0.1
+    again = cathode(changes, channels=["phase_contrast"])
+    np.testing.assert_array_equal(again.channels["phase_contrast"], contrast)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.booleans())
 def test_the_largest_values_are_found_whatever_the_ties(seed, count, ties):
@@ -277,6 +290,9 @@ def test_random_fields_have_their_correlation_length(length):
         ({"cracks": {"share": 0.1, "phase": "active"}}, "cracks are of 'active'; they can be of carbon"),
         ({"cracks": {"share": 2}}, "cracks.share is 2"),
         ({"imaging": {"photons": -1}}, "imaging.photons is -1"),
+        ({"imaging": {"channels": {"absorption": {"shift": [1, 2]}}}}, "shift of a channel is"),
+        ({"imaging": {"channels": {"absorption": {"stretch": [1, 1, 9]}}}}, "stretch of a channel is 9"),
+        ({"imaging": {"channels": {"absorption": {"photon": 9}}}}, "absorption has no setting photon"),
     ],
 )
 def test_what_cannot_be_is_said(changes, sentence):
@@ -296,6 +312,13 @@ def test_what_cannot_be_is_said(changes, sentence):
         (active(fraction=0.84) | {"overlap": 0.0}, {}, "cannot be packed to a volume fraction of 0.84"),
         ({"cracks": {"share": 1, "width": 3}}, {}, "the cracks take"),
         ({"imaging": {"grey": {"gold": 1}}}, {"imaging": True}, "imaging.grey names 'gold'"),
+        ({}, {"channels": ["neutrons"]}, "no channel 'neutrons' in imaging.channels; there are absorption"),
+        ({}, {"channels": "absorption"}, "expected a list of names"),
+        (
+            {"imaging": {"channels": {"absorption": {"shift": [1, 0, 0]}}}},
+            {"channels": ["absorption"]},
+            "lies on a grid of its own",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(changes, how, sentence):

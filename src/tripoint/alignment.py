@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -235,8 +236,8 @@ def _written(
     """Give slabs as one volume of a type, and where they have a value, as files that go afterwards."""
     scratch.mkdir()
     size = tuple(map(int, shape))
-    volume = np.lib.format.open_memmap(scratch / "volume.npy", mode="w+", dtype=dtype, shape=size)
-    mask = np.lib.format.open_memmap(scratch / "mask.npy", mode="w+", dtype=np.uint8, shape=size)
+    volume = _allocated(scratch / "volume.npy", dtype, size)
+    mask = _allocated(scratch / "mask.npy", np.dtype(np.uint8), size)
     for z, slab in parts:
         there = np.isfinite(slab)
         whole = np.where(there, slab, outside)
@@ -247,6 +248,15 @@ def _written(
         mask[z : z + len(slab)] = there
     yield volume, mask
     shutil.rmtree(scratch)
+
+
+def _allocated(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """Return a file's memory map that has its space on the disk: without, a full disk kills the process."""
+    volume = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return volume
 
 
 def _check_device(device: str) -> None:
