@@ -153,7 +153,8 @@ def _headline(summary: dict[str, Any]) -> list[dict[str, str]]:
          f"correlation ratio; {number(found['correlation_ratio_before'])} before"),
         ("Overlap", percent(found["overlap"]), "of the fixed volume"),
         ("Rotation", f"{short(found['rotation'])}°", "angle of the affine's rotation"),
-        ("Shift", _length(float(np.linalg.norm(found["shift"]))), "of the middle, " + _vector(found["shift"])),
+        ("Shift", _length(float(np.linalg.norm(found["shift"]))),
+         "of the middle, µm: " + _vector(found["shift"])),
         ("Parts are off by", _length(local["median"]),
          f"median; worst {_length(local['worst'])}, of {local['clear_parts']} parts"),
     ]  # fmt: skip
