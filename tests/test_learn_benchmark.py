@@ -6,9 +6,10 @@ import pytest
 
 from tripoint.cli import main
 from tripoint.database import GraphDatabase
+from tripoint.database.content import hash_voxels
 from tripoint.errors import InputError
 from tripoint.learn.benchmark.plan import conditions_of
-from tripoint.learn.benchmark.samples import SampleSet, Sets, make_sample
+from tripoint.learn.benchmark.samples import SampleSet, Sets, made_again, make_sample
 
 VARY = {"particles": {"active": {"fraction": [0.45, 0.5], "diameter": [2.4, 3.0]}}}
 
@@ -77,3 +78,10 @@ def test_from_nothing_to_the_table(tmp_path, capsys):
     assert again["seconds"]["training"] == spent
     assert again["outcomes"] == record["outcomes"]
     capsys.readouterr()
+    graphs = GraphDatabase(tmp_path / "out" / "graphs_simulated")
+    row = graphs.row(next(iter(graphs)))
+    sample, analysis = made_again(json.loads(row["configuration"]))
+    assert hash_voxels(sample.phases) == row["input_hash"]
+    assert analysis["kinetics"] == "mixed"
+    measured = GraphDatabase(tmp_path / "out" / "graphs_measured")
+    assert made_again(json.loads(measured.row(next(iter(measured)))["configuration"])) is None

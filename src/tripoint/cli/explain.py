@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tripoint.database import GraphDatabase
 from tripoint.database.content import hash_voxels
 from tripoint.errors import InputError
 from tripoint.learn import ensemble
+from tripoint.learn.benchmark.samples import made_again
 from tripoint.learn.explanation.counterfactuals import Volume
 from tripoint.learn.explanation.editing import EDITS
 from tripoint.learn.explanation.explaining import Asked, Explanation, explain
@@ -29,6 +31,8 @@ from tripoint.sample import Sample, choose_device
 from tripoint.transport import Kinetics
 
 log = logging.getLogger("tripoint")
+
+_PLAIN = {"neck_ratio": 0.9, "min_voxels": 8, "connectivity": 6}  # as an analysis separates by default
 
 
 def run(settings: dict[str, Any]) -> None:
@@ -106,9 +110,12 @@ def _volumes_of(graphs: GraphDatabase) -> Any:
     """Return what makes the volumes of a database's samples again, by the settings they were made with."""
     device = "cpu" if choose_device("auto") == "cpu" else "auto"  # said once, not for every analysis
 
-    def made_again(sample: str) -> Volume | None:
+    def again(sample: str) -> Volume | None:
         row = graphs.row(sample)
         settings = json.loads(row["configuration"] or "{}")
+        if (found := made_again(settings)) is not None:
+            made, how = found
+            return _volume(made, {**_PLAIN, **how}, simulated=True) if _is_same(made, row) else None
         if not {"synth", "seed", "shape", "spacing", "transport", "simulation"} <= set(settings):
             log.warning("%s was not made by tripoint synth: only predictions move", sample)
             return None
@@ -120,15 +127,22 @@ def _volumes_of(graphs: GraphDatabase) -> Any:
             seed=settings["seed"],
             imaging=bool(settings["imaging"]),
         )
-        held = row.get("input_hash")
-        if held and held != hash_voxels(made.phases):
-            log.warning("%s cannot be made again bit for bit: only predictions move", sample)
+        if not _is_same(made, row):
             return None
         settings |= {"device": device, "device_memory": 0.9}
         how = analysis_of(settings, Materials.load(composite.materials))
         return _volume(made, {**how, "transport": False}, simulated=activity_of(settings) == "simulate")
 
-    return made_again
+    return again
+
+
+def _is_same(made: Sample, row: Mapping[str, Any]) -> bool:
+    """Return whether a volume that was made again is that of a row of ``samples``; warn where it is not."""
+    held = row.get("input_hash")
+    if held and held != hash_voxels(made.phases):
+        log.warning("%s cannot be made again bit for bit: only predictions move", row["sample"])
+        return False
+    return True
 
 
 def _saved_volume(result: Result) -> Volume | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -99,15 +99,31 @@ def make_sample(of: SampleSet, seed: int, folder: str) -> float:
     return time.process_time() - begun
 
 
+def made_again(configuration: Mapping[str, Any]) -> tuple[Sample, dict[str, Any]] | None:
+    """Make the volume of a sample again, from what the database keeps of it.
+
+    Returns
+    -------
+    (Sample, dict)
+        And the arguments of `pipeline.analyze` with which it was simulated. None of what `make_sample` did
+        not add, and of measured samples, whose activity is not that of an analysis.
+    """
+    if not {"synth", "seed", "regime", "measured"} <= set(configuration) or configuration["measured"]:
+        return None
+    known = {one.name: configuration[one.name] for one in fields(SampleSet) if one.name in configuration}
+    of = SampleSet(**known)
+    composite = Composite.from_mapping(configuration["synth"])
+    sample = synth.make(composite, of.shape, of.spacing, seed=configuration["seed"])
+    return sample, _analysis(of)
+
+
 def _simulated(sample: Sample, of: SampleSet) -> Result:
-    return pipeline.analyze(
-        sample,
-        subvolumes=0,
-        activity="simulate",
-        kinetics=of.regime,
-        simulation=Simulation(axes=(), voltage=of.voltage, butler_volmer=of.butler_volmer),
-        device="cpu",
-    )
+    return pipeline.analyze(sample, **_analysis(of), activity="simulate")
+
+
+def _analysis(of: SampleSet) -> dict[str, Any]:
+    simulation = Simulation(axes=(), voltage=of.voltage, butler_volmer=of.butler_volmer)
+    return {"subvolumes": 0, "kinetics": of.regime, "simulation": simulation, "device": "cpu"}
 
 
 def _measured(sample: Sample, of: SampleSet) -> Result:
