@@ -171,7 +171,7 @@ def test_importance_of_a_group_that_is_not_used_is_nothing():
 def test_shares_add_up_to_r2_for_a_network():
     found = explained_shares(subject_of(fitted("gine"), graphs(5), HELD), resamples=20)
     assert found.table["value"].sum() == pytest.approx(found.r2, abs=1e-9)
-    assert found.table["share"].sum() == pytest.approx(1, abs=1e-9)
+    assert found.table["share"].sum() == (pytest.approx(1, abs=1e-9) if found.r2 > 0 else 0)
 
 
 def test_an_edit_that_takes_nothing_gives_the_graph_as_it_was():

@@ -226,10 +226,12 @@ def contact_features(graph: Graph) -> pd.DataFrame:
     source, target = contact_rows(nodes, contacts)
     least = min(graph.metadata["spacing"]) / 2
     distance = np.sqrt(((place[source] - place[target]) ** 2).sum(axis=1))
+    with np.errstate(invalid="ignore"):  # of a negative area, which is refused below
+        neck = neck_radii(contacts)
     columns = (
         column(contacts, "area", np.float64),
         np.maximum(distance, least),
-        np.maximum(neck_radii(contacts), least),
+        np.maximum(neck, least),
         column(contacts, "conductance", np.float64),
     )
     for name, values in zip(CONTACT_FEATURES, columns, strict=True):
