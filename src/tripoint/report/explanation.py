@@ -125,7 +125,7 @@ def _shares(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     few = count(len(found["samples"]))
     if found["r2"] <= 0:
         nothing = f"The model explains nothing of {few} held-out samples (R² = {number(found['r2'])})"
-        return {"chart": None, "tpb": f"{nothing}: there is nothing to share. Train it longer, or on more samples."}
+        return {"chart": None, "tpb": f"{nothing}: there is nothing to share. Train it longer or on more."}
     rows = [
         Bar(
             entry["group"],
