@@ -23,6 +23,8 @@ import pandas as pd
 import tripoint as tp
 from measuring import argument_parser, machine, peak, reset_peak, write
 from tripoint import synth
+from tripoint.database.checking import Checks
+from tripoint.database.layout import TABLES
 from tripoint.graph import Graph
 
 NODES = 1000
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="where to make the database")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="tripoint-bench-", dir=arguments.folder))
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")  # what is known of files goes with them
     try:
         results = measure(folder / "db", arguments.samples, arguments.writers)
     finally:
@@ -69,8 +72,10 @@ def measure(path: Path, samples: int, writers: int) -> dict[str, Any]:
     results["load_after_adding"] = [round(load, 1) for load in os.getloadavg()]
     database = tp.GraphDatabase(path)
     assert len(database) == samples
+    tell(results, "small_files_checked", checking(database))
     tell(results, "small_files", asking(database))
     tell(results, "packing", packing(database))
+    tell(results, "packed_checked", checking(database))
     tell(results, "packed", asking(database))
     tell(results, "streaming", streaming(database))
     begin = time.perf_counter()
@@ -145,8 +150,25 @@ def add(path: Path, template: Graph, summary: dict[str, Any], numbers: range) ->
     }
 
 
+def checking(database: tp.GraphDatabase) -> dict[str, Any]:
+    """Compare the files of each table with their hashes: the first time, in another process, and again."""
+    found: dict[str, Any] = {}
+    for table in TABLES:
+        checks, seconds = Checks(database.store), []
+        for turn in (checks, Checks(database.store), checks):
+            snapshot = database.snapshot()
+            begin, work = time.perf_counter(), time.process_time()
+            assert not turn.damaged(snapshot, (table,))
+            seconds.append(round(time.perf_counter() - begin, 3))
+            if not found.get(table):
+                found[table] = {"processor_seconds": round(time.process_time() - work, 2)}
+        size = sum(file.size for file in database.store.files(table))
+        found[table] |= {"gib": round(size / 2**30, 2), "seconds": seconds}
+    return found
+
+
 def asking(database: tp.GraphDatabase) -> dict[str, Any]:
-    """Ask each query twice: as a fresh process would, and again."""
+    """Ask each query twice, as a fresh process would, and again; the files were checked before."""
     found: dict[str, Any] = {}
     for name, query in QUERIES.items():
         seconds = []
@@ -159,11 +181,7 @@ def asking(database: tp.GraphDatabase) -> dict[str, Any]:
     begin = time.perf_counter()
     _ = tp.GraphDatabase(database.store.root)["sample_00007"]
     found["graph_of_one_sample"] = round(time.perf_counter() - begin, 3)
-    files = [
-        file
-        for table in ("nodes", "contacts", "junctions", "samples")
-        for file in database.store.files(table)
-    ]
+    files = [file for table in TABLES for file in database.store.files(table)]
     found["files"] = len(files)
     found["gib"] = round(sum(file.size for file in files) / 2**30, 2)
     return found

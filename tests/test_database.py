@@ -22,7 +22,7 @@ import pytest
 import object_store
 import tripoint as tp
 from tripoint import cli, synth
-from tripoint.database import compaction, content
+from tripoint.database import checking, compaction, content
 from tripoint.database.layout import TABLES, Part
 from tripoint.errors import InputError
 from tripoint.graph import Graph
@@ -61,6 +61,12 @@ def same(a, b):
 def _heard(monkeypatch):
     """Let pytest hear the log, which the command line keeps to itself."""
     monkeypatch.setattr(logging.getLogger("tripoint"), "propagate", True)
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch, tmp_path):
+    """Let no test see what another found whole."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(params=["folder", "object store"])
@@ -458,10 +464,9 @@ def test_a_damaged_part_is_named_and_the_others_are_served(folder_db, caplog, da
     with pytest.raises(InputError, match="remove the sample 's1' and add it again") as caught:
         folder_db["s1"]
     assert named in str(caught.value)
-    if damage != "changed":  # else it may still be read
-        totals = folder_db.sql(f"select count(distinct sample) n from {table}")
-        assert totals["n"][0] == 2
-        assert any(named in message and "'s1'" in message for message in caplog.messages)
+    totals = folder_db.sql(f"select count(distinct sample) n from {table}")
+    assert totals["n"][0] == 2
+    assert any(named in message and "'s1'" in message for message in caplog.messages)
     assert folder_db.compact(0).packed == 2  # what is damaged stays where it is
     same(folder_db["s2"], graph(2))
     folder_db.remove("s1")
@@ -470,6 +475,102 @@ def test_a_damaged_part_is_named_and_the_others_are_served(folder_db, caplog, da
     aged(folder_db)
     folder_db.compact()
     assert folder_db.verify() == []
+
+
+def flip(file, rng):
+    """Change a bit of a file, as a disk or a transfer might."""
+    whole = bytearray(file.read_bytes())
+    whole[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+    file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("opened", ["before", "after", "by another process before"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("table", TABLES)
+def test_no_changed_bit_gives_a_wrong_answer(folder_db, caplog, monkeypatch, table, packed, opened):
+    """Of whole files only the answer is: of each bit that changes the file is named and the rest served."""
+    monkeypatch.setattr(checking, "WORTH_KEEPING", 0)
+    for seed in range(3):
+        folder_db.add(graph(seed, rows=50))
+    if packed:
+        folder_db.compact(0)
+        folder_db.add(graph(3, rows=50))
+    root = Path(folder_db.store.root)
+    query = f"select * from {table} order by all"
+    whole = folder_db.sql(query)
+    file = next(root.glob(f"{table}/packs/*" if packed else f"{table}/sample=s1/*"))
+    content, named = file.read_bytes(), str(file.relative_to(root))
+    rest = whole[whole["sample"] == "s3"] if packed else whole[whole["sample"] != "s1"]
+    rng = random.Random(f"{table} {packed}")
+    for _ in range(12):
+        flip(file, rng)
+        caplog.clear()
+        database = folder_db if opened == "before" else tp.GraphDatabase(root)
+        if opened == "before" and packed and table == "samples":
+            database = tp.GraphDatabase(root)  # what was read of the pack is right for as long as it is known
+        found = database.sql(query)
+        pd.testing.assert_frame_equal(found, rest.reset_index(drop=True), check_dtype=False)
+        assert any(named in message for message in caplog.messages)
+        file.write_bytes(content)
+        if opened == "by another process before":
+            pd.testing.assert_frame_equal(tp.GraphDatabase(root).sql(query), whole)
+
+
+def test_files_are_hashed_once(folder_db, monkeypatch):
+    for seed in range(3):
+        folder_db.add(graph(seed))
+    looked = []
+    check = checking.check_file
+    monkeypatch.setattr(checking, "check_file", lambda *a: looked.append(a[1].file(a[2])) or check(*a))
+    monkeypatch.setattr(checking, "WORTH_KEEPING", 0)
+    folder_db.sql("select sample, nodes, contacts from samples where sample <> 'junctions of'")
+    assert {name.split("/")[0] for name in looked} == {"samples", "junctions"}
+    looked.clear()
+    folder_db.sql("with n as (from nodes) select count(*) from n join Contacts c on n.node = c.source")
+    assert sorted({name.split("/")[0] for name in looked}) == ["contacts", "nodes"]
+    assert len(looked) == 6
+    folder_db.sql("select count(*) from nodes")
+    tp.GraphDatabase(folder_db.store.root).sql("select count(*) from nodes join samples using (sample)")
+    assert len(looked) == 6
+    folder_db.add(graph(4))
+    folder_db.sql("explain select count(*) from nodes")
+    assert len(looked) == 7
+    aged(folder_db)
+    folder_db.sql("describe nodes")
+    assert len(looked) == 11
+
+
+def test_without_a_check_files_are_not_hashed(folder_db, monkeypatch, caplog):
+    folder_db.add(graph(0))
+    folder_db.add(graph(1))
+    database = tp.GraphDatabase(folder_db.store.root, check=False)
+    check = checking.check_file
+    monkeypatch.setattr(checking, "check_file", None)
+    assert database.sql("select count(*) n from nodes")["n"][0] == 10
+    monkeypatch.setattr(checking, "check_file", check)
+    hurt(next(Path(database.store.root, "nodes/sample=s1").iterdir()), "cut")
+    assert database.sql("select count(*) n from nodes")["n"][0] == 5  # what cannot be read is left out still
+    assert any("'s1'" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_databases_whose_names_have_no_hashes_are_checked_too(folder_db, packed):
+    """Those of earlier versions: the row tells the hashes, and its own pages have checksums."""
+    for seed in range(3):
+        folder_db.add(graph(seed))
+    if packed:
+        folder_db.compact(0)
+    root = Path(folder_db.store.root)
+    for file in root.glob("samples/*/*.parquet"):
+        name = file.stem.split(".")[0] if packed else file.stem.rpartition("-")[0]
+        file.rename(file.with_name(name + ".parquet"))
+    database = tp.GraphDatabase(root)
+    assert database.sql("select count(*) n from nodes join samples using (sample)")["n"][0] == 15
+    assert database.verify() == []
+    same(database["s1"], graph(1))
+    hurt(next(root.glob("nodes/packs/*" if packed else "nodes/sample=s1/*")), "changed")
+    left = tp.GraphDatabase(root).sql("select distinct sample from nodes order by sample")["sample"]
+    assert list(left) == ([] if packed else ["s0", "s2"])
 
 
 def hurt(file, damage):

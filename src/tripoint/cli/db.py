@@ -29,7 +29,9 @@ def run(settings: dict[str, Any]) -> None:
         found = "no action is given" if given is None else f"there is no action '{given}'"
         message = f"{found}; the actions are {', '.join(ACTIONS)}, for example tripoint db list"
         raise InputError(message)
-    database = GraphDatabase(check_text(settings, "database"), memory=settings["memory"])
+    database = GraphDatabase(
+        check_text(settings, "database"), memory=settings["memory"], check=check_switch(settings, "check")
+    )
     with shown() as progress:
         action(database, settings, progress)
 

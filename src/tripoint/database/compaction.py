@@ -7,17 +7,17 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tripoint.database.layout import SCHEMA, TABLES, Index, Pack, Part, Snapshot, new_pack_name, removed
+from tripoint.database.layout import HASH, SCHEMA, TABLES, Index, Pack, Part, Snapshot, new_pack_name, removed
 from tripoint.database.parts import FORM, fingerprint, writing
 from tripoint.database.store import Store
-from tripoint.database.verification import DamagedError, check_pack, read_part, referenced
+from tripoint.database.verification import DamagedError, check_pack, compare, read_part, referenced
 
 if TYPE_CHECKING:
     from tripoint.database.graphs import GraphDatabase
@@ -108,20 +108,22 @@ def _drop(store: Store, index: Index, pack: Pack) -> int:
     return len(names)
 
 
-def read_pack(store: Store, name: str) -> Pack | None:
+def read_pack(store: Store, name: str, row: str = "") -> Pack | None:
     """Return what a pack's table of samples says of it; None, with a warning, where that is damaged."""
-    file = Pack(name, {}).file("samples")
+    file = Pack(name, {}, row=row).file("samples")
     try:
-        with store.open(file) as opened:
-            table = pq.read_table(opened, columns=["sample", "content"])
-            about = json.loads((table.schema.metadata or {})[b"tripoint"])
+        content = store.read(file)
+        compare(row, content)
+        columns = ["sample", "content"]
+        table = pq.read_table(pa.BufferReader(content), columns=columns, page_checksum_verification=True)
+        about = json.loads((table.schema.metadata or {})[b"tripoint"])
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         log.warning("warning: %s is damaged (%s); its samples are left out", store.address(file), error)
         return None
     contents = dict(zip(table["sample"].to_pylist(), table["content"].to_pylist(), strict=True))
-    return Pack(name, contents, tuple(about["replaces"]), about["parts"])
+    return Pack(name, contents, tuple(about["replaces"]), about["parts"], row)
 
 
 def _batches(store: Store, snapshot: Snapshot) -> Iterator[tuple[list[str], list[Pack]]]:
@@ -180,7 +182,9 @@ def _pack(store: Store, snapshot: Snapshot, batch: list[str], replaced: list[Pac
     samples = samples.replace_schema_metadata({"tripoint": json.dumps(about)})
     sink = pa.BufferOutputStream()
     pq.write_table(samples, sink, row_group_size=SAMPLES_PER_GROUP, **writing(samples.schema))
-    store.put({pack.file("samples"): memoryview(sink.getvalue())})
+    content = memoryview(sink.getvalue())
+    pack = replace(pack, row=fingerprint(content)["sha256"][:HASH])
+    store.put({pack.file("samples"): content})
     _follow_removals(store, snapshot, pack.name, samples["sample"].to_pylist())
     return samples.num_rows
 

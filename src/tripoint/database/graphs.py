@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tripoint.database import compaction, content, verification, views
+from tripoint.database.checking import Checks
 from tripoint.database.layout import MARKER, SCHEMA, TABLES, Index, Pack, Part, Snapshot, new_writer, removed
 from tripoint.database.parts import Origin, decode, encode, tables_of
 from tripoint.database.store import Store
@@ -37,6 +38,10 @@ class GraphDatabase:
         sample is added.
     memory : str, optional
         What a query may take, such as ``"4GB"``; by default four fifths of the machine's. More goes to disk.
+    check : bool
+        Whether files are compared with their hashes before a query reads them, once for each state that they
+        are in.  Without it a query is answered sooner the first time, and damage may give wrong numbers; of
+        use where reading all of a remote database takes too long.
 
     Raises
     ------
@@ -48,9 +53,11 @@ class GraphDatabase:
     The layout and the columns are described in docs/database.md.
     """
 
-    def __init__(self, path: str | Path, *, memory: str | None = None) -> None:
+    def __init__(self, path: str | Path, *, memory: str | None = None, check: bool = True) -> None:
         self.store = Store(path)
         self.memory = memory
+        self.check = check
+        self.checks = Checks(self.store)
         self._packs: dict[str, Pack | None] = {}  # None where damaged
         self._check_form()
 
@@ -186,7 +193,8 @@ class GraphDatabase:
             input_hash = content.hash_voxels(source.sample.phases)
         origin = Origin(key, input_hash, configuration)
         encoded = encode(tables, sample, digest, metadata, summary, origin)
-        part = Part(sample, digest, encoded.columns, new_writer(p.writer for p in found.index.loose))
+        writer = new_writer(p.writer for p in found.index.loose)
+        part = Part(sample, digest, encoded.columns, writer, encoded.hashes)
         self.create()
         self.store.put({part.file(table): encoded.files[table] for table in TABLES[:-1]})
         self.store.put({part.file("samples"): encoded.files["samples"]})  # with its row the sample is there
@@ -233,7 +241,7 @@ class GraphDatabase:
             index = Index.of(self.store, sample)
             try:
                 for name in set(index.packs) - set(self._packs):
-                    self._packs[name] = compaction.read_pack(self.store, name)
+                    self._packs[name] = compaction.read_pack(self.store, name, index.packs[name])
             except FileNotFoundError:  # another process has just replaced it
                 continue
             packs = tuple(pack for name in index.packs if (pack := self._packs[name]) is not None)

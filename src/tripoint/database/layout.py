@@ -5,11 +5,15 @@
     tripoint.json                             what this folder is, and the version of its form
     <table>/sample=<name>/<part>.parquet      one sample; <part> = <content>-<columns>-<writer>
     <table>/packs/pack-<time>-<writer>.parquet      many samples, as `compact` puts them together
+    samples/sample=<name>/<part>-<hashes>.parquet
+    samples/packs/pack-<time>-<writer>.<hash>.parquet
     samples/sample=<name>/<content>.<pack>.removed
 
 ``<table>`` is nodes, contacts, junctions or samples.  The file in ``samples/`` is written last, and what it
 does not name is not there: a single file makes a sample visible, and a single file replaces hundreds of small
-parts by a pack.  ``….removed`` takes one sample out of one pack.
+parts by a pack.  ``….removed`` takes one sample out of one pack.  Its name holds what all its files are
+checked by: 16 digits of the SHA-256 of each table of a sample; of a pack that of the table of samples, which
+tells those of the others.  Names without hashes are those of earlier databases.
 
 Every writer's files have names of their own, so nothing is overwritten, and nobody who tidies up takes away
 what somebody else has just written.  Where two processes did the same work, one of the copies counts.
@@ -31,9 +35,13 @@ TABLES = ("nodes", "contacts", "junctions", "samples")
 MARKER = "tripoint.json"
 SCHEMA = 1
 
-_LOOSE = re.compile(r"samples/sample=([^/]*)/([0-9a-f]{20})-([0-9a-f]{8})-([0-9a-f]{12})\.parquet")
+HASH = 16  # digits of a SHA-256 in a name: damage that they do not show is one in 2⁶⁴
+
+_LOOSE = re.compile(
+    r"samples/sample=([^/]*)/([0-9a-f]{20})-([0-9a-f]{8})-([0-9a-f]{12})(?:-([0-9a-f]{64}))?\.parquet"
+)
 _REMOVED = re.compile(r"samples/sample=([^/]*)/([0-9a-f]{20})\.(pack-[^/]+)\.removed")
-_PACK = re.compile(r"samples/packs/(pack-[^/]+)\.parquet")
+_PACK = re.compile(r"samples/packs/(pack-[^/.]+)(?:\.([0-9a-f]{16}))?\.parquet")
 
 
 @dataclass(frozen=True)
@@ -50,16 +58,25 @@ class Part:
         Hash of the columns of all its tables; parts with the same one are read together.
     writer : str
         12 digits of whoever wrote it, see `new_writer`.  Of several contents the one with the highest counts.
+    hashes : str
+        16 digits of the SHA-256 of the file of each table, in their order.
     """
 
     sample: str
     content: str
     columns: str
     writer: str
+    hashes: str = ""
 
     def file(self, table: str) -> str:
         """Name of the file that holds this table."""
-        return f"{table}/{folder(self.sample)}/{self.content}-{self.columns}-{self.writer}.parquet"
+        hashes = f"-{self.hashes}" if table == "samples" and self.hashes else ""
+        return f"{table}/{folder(self.sample)}/{self.content}-{self.columns}-{self.writer}{hashes}.parquet"
+
+    def hash(self, table: str) -> str:
+        """First digits of the SHA-256 of the file that holds this table; none where they are not known."""
+        start = TABLES.index(table) * HASH
+        return self.hashes[start : start + HASH]
 
 
 @dataclass(frozen=True)
@@ -75,16 +92,24 @@ class Pack:
         Packs whose samples are in this one.
     parts : dict
         Bytes and SHA-256 of the file of each table but ``samples``.
+    row : str
+        16 digits of the SHA-256 of the file of ``samples``.
     """
 
     name: str
     contents: dict[str, str]
     replaces: tuple[str, ...] = ()
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    row: str = ""
 
     def file(self, table: str) -> str:
         """Name of the file that holds this table."""
-        return f"{table}/packs/{self.name}.parquet"
+        row = f".{self.row}" if table == "samples" and self.row else ""
+        return f"{table}/packs/{self.name}{row}.parquet"
+
+    def hash(self, table: str) -> str:
+        """First digits of the SHA-256 of the file that holds this table; none where they are not known."""
+        return self.row if table == "samples" else str(self.parts[table]["sha256"])
 
     def of(self, sample: str) -> Pack:
         """Return the pack as far as one sample goes."""
@@ -119,26 +144,26 @@ def removed(sample: str, content: str, pack: str) -> str:
 
 @dataclass(frozen=True)
 class Index:
-    """What lies below ``samples/``."""
+    """What lies below ``samples/``; of packs the names, and the hashes in the names of their files."""
 
     loose: tuple[Part, ...]
-    packs: tuple[str, ...]
+    packs: dict[str, str]
     removed: frozenset[tuple[str, str, str]]  # sample, content, pack
     written: dict[str, float]
 
     @classmethod
     def of(cls, store: Store, sample: str | None = None) -> Index:
         """Look what there is, of one sample alone or of all (packs in either case)."""
-        loose, packs, gone, written = [], [], set(), {}
+        loose, packs, gone, written = [], {}, set(), {}
         for file in _listed(store, sample):
             if match := _LOOSE.fullmatch(file.name):
-                loose.append(Part(unquote(match[1]), *match.group(2, 3, 4)))
+                loose.append(Part(unquote(match[1]), match[2], match[3], match[4], match[5] or ""))
             elif match := _PACK.fullmatch(file.name):
-                packs.append(match[1])
+                packs[match[1]] = match[2] or ""
             elif match := _REMOVED.fullmatch(file.name):
                 gone.add((unquote(match[1]), match[2], match[3]))
             written[file.name] = file.written
-        return cls(tuple(loose), tuple(sorted(packs)), frozenset(gone), written)
+        return cls(tuple(loose), dict(sorted(packs.items())), frozenset(gone), written)
 
     def packs_of(self, names: tuple[str, ...]) -> list[str]:
         """Return those of these packs that are still there."""
@@ -226,6 +251,10 @@ class Snapshot:
         """Return the content hash of a sample that counts."""
         place = self.where[sample]
         return place.content if isinstance(place, Part) else place.contents[sample]
+
+    def served_by(self, pack: Pack) -> tuple[str, ...]:
+        """Return the samples that are read from a pack."""
+        return tuple(sample for sample in pack.contents if self.where.get(sample) is pack)
 
     def contents(self, sample: str) -> set[str]:
         """Return all contents that a sample has, also those that do not count but might."""

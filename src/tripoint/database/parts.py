@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from tripoint._version import __version__
 from tripoint.database.content import hash_columns
-from tripoint.database.layout import SCHEMA, TABLES
+from tripoint.database.layout import HASH, SCHEMA, TABLES
 from tripoint.graph import Graph
 from tripoint.io import tables
 
@@ -46,10 +46,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The files of a sample, and the hash of their columns."""
+    """The files of a sample, the hash of their columns, and those of the files (`layout.Part.hashes`)."""
 
     files: dict[str, memoryview]
     columns: str
+    hashes: str
 
 
 def tables_of(graph: Graph, sample: str) -> dict[str, pa.Table]:
@@ -78,7 +79,8 @@ def encode(
     files["samples"] = to_parquet(row)
     schemas = {name: part["columns"] for name, part in parts.items()}
     schemas["samples"] = {field.name: str(field.type) for field in row.schema}
-    return Encoded(files, hash_columns(schemas))
+    whole = [fingerprint(files[name])["sha256"] for name in TABLES]
+    return Encoded(files, hash_columns(schemas), "".join(digest[:HASH] for digest in whole))
 
 
 def fingerprint(content: bytes | memoryview | BinaryIO) -> dict[str, Any]:

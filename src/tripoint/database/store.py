@@ -192,6 +192,21 @@ class Store:
         for path, entry in found.items():
             yield File(path[start:], entry["size"], _moment(entry))
 
+    def states(self, folder: str, names: Iterable[str]) -> dict[str, str]:
+        """Return the state of each of some files below a folder: size in bytes and times, as a text.
+
+        Those that are missing have none.
+        """
+        if not self.local:
+            found = {file.name: f"{file.size} {file.written}" for file in self.files(folder)}
+            return {name: found[name] for name in names if name in found}
+        states = {}
+        for name in names:
+            with suppress(FileNotFoundError):
+                seen = os.stat(f"{self.root}/{name}")
+                states[name] = f"{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns}"  # a copy differs too
+        return states
+
     def leftovers(self, older_than: float) -> Iterator[str]:
         """Return partial files of dead processes of this machine, and those untouched since a moment."""
         if not self.local:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,9 +64,10 @@ def verify(database: GraphDatabase) -> list[Finding]:
     readable = {pack.name for pack in snapshot.all_packs}
     findings += [
         Finding(
-            Pack(name, {}).file("samples"), "is damaged; the samples that are only in this pack are left out"
+            Pack(name, {}, row=row).file("samples"),
+            "is damaged; the samples that are only in this pack are left out",
         )
-        for name in snapshot.index.packs
+        for name, row in snapshot.index.packs.items()
         if name not in readable
     ]
     findings += [
@@ -91,9 +92,8 @@ def damaged(store: Store, snapshot: Snapshot) -> Iterator[Finding]:
                 file, _, reason = str(error).partition(": ")
                 yield Finding(file, reason, (sample,))
     for pack in snapshot.packs:
-        served = tuple(sample for sample in pack.contents if snapshot.where.get(sample) is pack)
         for file, reason in check_pack(store, pack):
-            yield Finding(file, reason, served)
+            yield Finding(file, reason, snapshot.served_by(pack))
 
 
 def read_part(store: Store, part: Part) -> dict[str, pa.Table]:
@@ -104,9 +104,8 @@ def read_part(store: Store, part: Part) -> dict[str, pa.Table]:
     DamagedError
         ``"<file>: is damaged (…)"``.
     """
-    with _named(part.file("samples")):
-        rows = _parse(store.read(part.file("samples")))
-        expected = json.loads(rows["parts"][0].as_py())
+    rows = _read_loose_row(store, part)
+    expected = json.loads(rows["parts"][0].as_py())
     tables = {}
     for table in TABLES[:-1]:
         with _named(part.file(table)):
@@ -114,6 +113,13 @@ def read_part(store: Store, part: Part) -> dict[str, pa.Table]:
             _compare(expected[table], fingerprint(content))
             tables[table] = _parse(content)
     return {**tables, "samples": rows}
+
+
+def _read_loose_row(store: Store, part: Part) -> pa.Table:
+    with _named(part.file("samples")):
+        content = store.read(part.file("samples"))
+        compare(part.hash("samples"), content)
+        return _parse(content)
 
 
 def read_packed(store: Store, pack: Pack, sample: str, tables: Sequence[str] = TABLES) -> dict[str, pa.Table]:
@@ -141,8 +147,7 @@ def read_row(store: Store, place: Part | Pack, sample: str) -> dict[str, Any]:
         As `read_part`.
     """
     if isinstance(place, Part):
-        with _named(place.file("samples")):
-            table = _parse(store.read(place.file("samples")))
+        table = _read_loose_row(store, place)
     else:
         table = read_packed(store, place, sample, ("samples",))["samples"]
     return {str(key): value for key, value in table.to_pylist()[0].items()}
@@ -169,11 +174,36 @@ def check_pack(store: Store, pack: Pack) -> Iterator[tuple[str, str]]:
         try:
             with _named(name), store.open(name) as file:
                 if table == "samples":
-                    _parse(file.read())
+                    content = file.read()
+                    compare(pack.row, content)
+                    _parse(content)
                 else:
                     _compare(pack.parts[table], fingerprint(file))
         except DamagedError as error:
             yield name, str(error).removeprefix(f"{name}: ")
+
+
+def check_file(store: Store, place: Part | Pack, table: str) -> None:
+    """Make sure that the file of one table is what was written.
+
+    Raises
+    ------
+    DamagedError
+        As `read_part`.
+    """
+    name, digits = place.file(table), place.hash(table)
+    if not digits and isinstance(place, Part):
+        read_part(store, place)  # of earlier databases the row tells hashes, and its pages have checksums
+        return
+    with _named(name):
+        if isinstance(place, Part):
+            compare(digits, store.read(name))
+            return
+        with store.open(name) as file:
+            if digits:
+                compare(digits, file)
+            else:
+                _parse(file.read())
 
 
 def referenced(index: Index) -> set[str]:
@@ -185,6 +215,19 @@ def referenced(index: Index) -> set[str]:
 def _parse(content: bytes) -> pa.Table:
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     return file.read(use_threads=False)  # small parts are read sooner than threads start
+
+
+def compare(digits: str, content: bytes | memoryview | BinaryIO) -> None:
+    """Make sure that the SHA-256 of a file begins with these digits.
+
+    Raises
+    ------
+    ValueError
+        It does not.
+    """
+    if digits and not fingerprint(content)["sha256"].startswith(digits):
+        message = "its bytes changed since it was written"
+        raise ValueError(message)
 
 
 def _compare(expected: dict[str, int | str], found: dict[str, int | str]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -12,7 +15,6 @@ import pyarrow as pa
 
 from tripoint.database.layout import TABLES, Part, Snapshot
 from tripoint.database.store import Store
-from tripoint.database.verification import damaged
 from tripoint.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ EMPTY = {
 def stream(database: GraphDatabase, query: str, parameters: list[Any], rows: int) -> Iterator[pa.RecordBatch]:
     """Run a query and give its answer in batches; the first is empty and tells the columns.
 
-    What is damaged is named and left out, and what another process tidied away is looked for anew, as long as
-    no row has been given.
+    What is damaged is named and left out, before the query is run or, without `GraphDatabase.check`, where it
+    fails.  What another process tidied away is looked for anew, as long as no row has been given.
 
     Raises
     ------
@@ -42,18 +44,22 @@ def stream(database: GraphDatabase, query: str, parameters: list[Any], rows: int
     """
     snapshot = database.snapshot()
     given = False
+    tables: tuple[str, ...] = TABLES
     while True:
         with tempfile.TemporaryDirectory(prefix="tripoint-") as spill, duckdb.connect() as connection:
             try:
-                prepare(connection, database.store, snapshot, database.memory, spill)
                 check_query(connection, query)
+                tables = tables_read(connection, query)
+                if database.check:
+                    snapshot = _served(database, snapshot, tables)
+                prepare(connection, database.store, snapshot, tables or TABLES, database.memory, spill)
                 for batch in _batches(connection, query, parameters, rows):
                     yield batch
                     given = given or batch.num_rows > 0
                 return
             except duckdb.Error as error:
-                left = None if given else _without_damage(database, snapshot)
-                if left is None:
+                left = snapshot if given else _served(database, snapshot, tables)
+                if left is snapshot:
                     raise InputError(_explained(error, snapshot)) from error
                 snapshot = left
 
@@ -67,7 +73,14 @@ def _batches(connection: Any, query: str, parameters: list[Any], rows: int) -> I
         yield from reader
 
 
-def prepare(connection: Any, store: Store, snapshot: Snapshot, memory: str | None, spill: str) -> None:
+def prepare(
+    connection: Any,
+    store: Store,
+    snapshot: Snapshot,
+    tables: tuple[str, ...],
+    memory: str | None,
+    spill: str,
+) -> None:
     """Give a DuckDB connection a view per table, and a folder for what exceeds the memory."""
     connection.execute("set temp_directory = ?", [spill])
     if memory is not None:
@@ -78,7 +91,7 @@ def prepare(connection: Any, store: Store, snapshot: Snapshot, memory: str | Non
             raise InputError(message) from error
     if not store.local:
         connection.register_filesystem(store.fs)
-    for table in TABLES:
+    for table in tables:
         connection.execute(f'create view "{table}" as {_view(store, snapshot, table)}')
 
 
@@ -96,6 +109,26 @@ def check_query(connection: Any, query: str) -> None:
         found = f"{len(statements)} statements" if len(statements) != 1 else statements[0].type.name
         message = f"the query is {found}; expected one that reads, such as select count(*) from nodes"
         raise InputError(message)
+
+
+def tables_read(connection: Any, query: str) -> tuple[str, ...]:
+    """Return the tables that a query may read: those whose names stand in it other than as columns."""
+    words = query
+    with suppress(duckdb.Error):
+        text = connection.execute("select json_serialize_sql(?)", [query]).fetchone()[0]
+        tree = json.loads(text)
+        words = query if tree["error"] else " ".join(_words(tree))  # it knows select alone
+    return tuple(table for table in TABLES if re.search(rf"\b{table}\b", words, re.IGNORECASE))
+
+
+def _words(tree: Any) -> Iterator[str]:
+    if isinstance(tree, str):
+        yield tree
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        if key not in ("column_names", "alias"):
+            yield from _words(value)
+    for value in tree if isinstance(tree, list) else ():
+        yield from _words(value)
 
 
 def _view(store: Store, snapshot: Snapshot, table: str) -> str:
@@ -128,19 +161,16 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _without_damage(database: GraphDatabase, snapshot: Snapshot) -> Snapshot | None:
-    """Return what is left of a snapshot, or the new one where files went; None where that is not why."""
-    latest = database.snapshot()
-    files = {place.file("samples") for place in snapshot.where.values()}
-    if not files <= set(latest.index.written):
-        return latest
-    found = list(damaged(database.store, snapshot))
-    lost = {sample for finding in found for sample in finding.samples} & set(snapshot.where)
-    if not lost:
-        return None
-    for finding in found:
-        log.warning("warning: %s", finding)
-    return snapshot.without(lost)
+def _served(database: GraphDatabase, snapshot: Snapshot, tables: tuple[str, ...]) -> Snapshot:
+    """Return what is left of a snapshot without damage, or of the new one where files went; or itself."""
+    while findings := database.checks.damaged(snapshot, tables):
+        latest = database.snapshot()
+        if {place.file("samples") for place in snapshot.where.values()} <= set(latest.index.written):
+            for finding in findings:
+                log.warning("warning: %s", finding)
+            return snapshot.without({sample for finding in findings for sample in finding.samples})
+        snapshot = latest
+    return snapshot
 
 
 def _explained(error: duckdb.Error, snapshot: Snapshot) -> str:
