@@ -157,5 +157,17 @@ def yardsticks(graph: Graph, frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return found
 
 
+def medians(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return how far off the median of each sample is for all of its particles, as `compare`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``sample`` and ``activity``, which is known.
+    """
+    logarithm = pd.Series(log_activity(frame["activity"].to_numpy(np.float64)), frame.index)
+    return compare(_instead(frame, logarithm.groupby(frame["sample"]).transform("median").to_numpy()))
+
+
 def _instead(frame: pd.DataFrame, logarithm: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"activity": frame["activity"].to_numpy(), "predicted_log_activity": logarithm})

@@ -21,7 +21,7 @@ from tripoint.learn import ensemble
 from tripoint.learn.applying import Network, apply_to, predicted_particles
 from tripoint.learn.assessment import summarise
 from tripoint.learn.checkpoint import Trained
-from tripoint.learn.comparison import by_depth, compare, weak_particles, yardsticks
+from tripoint.learn.comparison import by_depth, compare, medians, weak_particles, yardsticks
 from tripoint.learn.data import Graphs
 from tripoint.learn.ensemble import Ensemble
 from tripoint.learn.features import FLOOR
@@ -209,6 +209,7 @@ def _scores(trained: Network, whole: pd.DataFrame) -> dict[str, Any]:
     scored = known if unseen.empty else unseen
     return {
         "scores": {**compare(scored), **summarise(scored)},
+        "without_learning": {"median": medians(scored)},
         "unseen": not unseen.empty,
         "by_split": {str(name): compare(part) | summarise(part) for name, part in known.groupby(apart)},
         "by_sample": [

@@ -112,7 +112,7 @@ def of_samples(summary: dict[str, Any], frame: pd.DataFrame, floor: float) -> st
     rows = sorted(summary.get("by_sample", []), key=lambda entry: -entry["mae"])
     facts = [
         ("Database", str(summary.get("database", ""))),
-        ("Samples", count(summary["samples"])),
+        ("Samples", count(summary["samples"]) + _scored_of(summary)),
         ("Particles", f"{count(len(frame))} of active material; fragments apart"),
     ]
     if summary.get("where"):
@@ -135,6 +135,12 @@ def of_samples(summary: dict[str, Any], frame: pd.DataFrame, floor: float) -> st
     return rendered("prediction.html", context)
 
 
+def _scored_of(summary: dict[str, Any]) -> str:
+    """Say of how many of the samples the figures are."""
+    scored = summary.get("scores", {}).get("samples")
+    return "" if scored in (None, summary["samples"]) else f", the figures are of {count(scored)}"
+
+
 def sentence(summary: dict[str, Any]) -> str:
     """Say in plain words how far off a prediction is, beside what is had without learning."""
     scores: dict[str, Any] = summary.get("scores", {})
@@ -149,7 +155,7 @@ def sentence(summary: dict[str, Any]) -> str:
     others = summary.get("without_learning", {})
     said = []
     if "mae" in others.get("median", {}):
-        said.append(f"giving all of them the median of this sample is off by {_factor(others['median'])}")
+        said.append(f"giving all of them the median of their sample is off by {_factor(others['median'])}")
     if "mae" in others.get("circuit", {}):
         said.append(
             "the network of resistors with the constants of the simulation, where nothing is learnt, by "
@@ -286,12 +292,17 @@ def _split_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
         "train": "samples it was trained on",
     }
     found = summary.get("by_split", {})
+    if not found:
+        return []
     rows = [
         _score_row(f"{name}: {count(found[key]['samples'])}", found[key])
         for key, name in names.items()
         if key in found
     ]
-    return rows if len(rows) > 1 else []
+    return [
+        *rows,
+        _score_row("for comparison: the median of each sample", summary["without_learning"]["median"]),
+    ]
 
 
 def _score_row(name: str, scores: dict[str, Any]) -> dict[str, str]:
