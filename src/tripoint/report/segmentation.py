@@ -247,7 +247,7 @@ def _four(value: Any) -> str:
 
 
 def _signed(value: Any) -> str:
-    return NOTHING if value is None else f"{100 * value:+.2f} %".replace("-", "−")
+    return NOTHING if value is None else f"{100 * value:+.2f}\u202f%".replace("-", "−")
 
 
 def _plain(value: float) -> str:

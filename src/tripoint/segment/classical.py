@@ -185,7 +185,7 @@ class Watershed(Classical):
     """
 
     flat: float = 0.6
-    reach: int = 8
+    reach: int = 4
 
     name = "watershed"
 

@@ -1,0 +1,110 @@
+"""Segmentation of a real electrode: a network trained on twelve slices, and methods that need none.
+
+    python benchmarks/bench_segment.py [--output benchmarks/results] [--work FOLDER] [--threads N]
+
+Trains on slices 201 to 240 of ``soc_electrode``, applies every method to the whole volume, and compares
+slices 245 to 260, which training never saw, with their annotation. What is there in the folder ``--work`` is
+not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from measuring import argument_parser, machine, write
+from tripoint import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data" / "soc_electrode"
+TRAINED_ON = [203, 206, 209, 213, 216, 220, 223, 227, 230, 234]
+CHOSEN_BY = [239, 240]
+SEEN_BY_NOBODY = list(range(245, 261))
+METHODS = ("unet", "multi_otsu", "kmeans", "watershed")
+
+
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--work", type=Path, default=ROOT / "out" / "bench_segment")
+    parser.add_argument("--threads", type=int, default=2, help="of the training")
+    arguments = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"the real volume is not at {DATA}")
+    images, labels = f"images={DATA / 'grey_201-260'}", f"labels={DATA / 'labels'}"
+    found: dict[str, object] = {
+        "trained_on": TRAINED_ON,
+        "chosen_by": CHOSEN_BY,
+        "compared_on": SEEN_BY_NOBODY,
+    }
+    for method in METHODS:
+        place = arguments.work / method
+        row = {}
+        if method == "unet":
+            row["training"] = trained(images, labels, place, arguments.threads)
+        how = f"checkpoint={place / 'run'}" if method == "unet" else f"method={method}"
+        found[method] = {**row, **applied(images, labels, how, place)}
+        print(method, json.dumps(found[method], indent=1))
+    write({**machine(), **found}, arguments.output, "segment_cpu.json")
+
+
+def trained(images: str, labels: str, place: Path, threads: int) -> dict[str, object]:
+    run = place / "run"
+    begun, cost = time.perf_counter(), place / "training.json"
+    if not (run / "model.pt").is_file():
+        before = time.process_time()
+        command(
+            "segment", "mode=train", images, labels, f"slices={TRAINED_ON + CHOSEN_BY}",
+            f"train.validation={CHOSEN_BY}", "materials=solid_oxide_electrode", f"trainer.threads={threads}",
+            "trainer.tensorboard=false", f"output={run}",
+        )  # fmt: skip
+        took = {
+            "wall_s": time.perf_counter() - begun,
+            "cpu_s": time.process_time() - before,
+            "threads": threads,
+        }
+        cost.write_text(json.dumps(took))
+    record = json.loads((run / "run.json").read_text())
+    return {
+        **json.loads(cost.read_text()),
+        "epochs": len(pd.read_csv(run / "metrics.csv")),
+        "steps": record["settings"]["data"]["steps"],
+        "patches_of_a_step": record["settings"]["data"]["batch_size"],
+        "parameters": record["parameters"],
+        "validation": record["validation"][0],
+    }
+
+
+def applied(images: str, labels: str, how: str, place: Path) -> dict[str, object]:
+    out, score = place / "phases", place / "score"
+    shutil.rmtree(out, ignore_errors=True)
+    before = time.process_time()
+    command("segment", "mode=predict", images, how, "materials=solid_oxide_electrode", "spacing=[1,1,1]",
+            f"output={out}")  # fmt: skip
+    cpu = time.process_time() - before
+    command("segment", "mode=evaluate", f"prediction={out}", labels, f"slices={SEEN_BY_NOBODY}",
+            f"output={score}",
+            "overwrite=true")  # fmt: skip
+    told, scores = (json.loads((path / "summary.json").read_text()) for path in (out, score))
+    seconds = told["run"]["seconds"]["segment"]
+    return {
+        "segment_s": seconds,
+        "mvoxel_per_s": told["run"]["voxels"] / 1e6 / seconds,
+        "cpu_s_of_all": cpu,
+        "peak_mb": told["run"]["peak_bytes"] / 1e6,
+        "warnings": told["warnings"],
+        **{key: scores[key] for key in ("dice", "mean_dice", "accuracy", "boundary_f1", "structure")},
+    }
+
+
+def command(*words: str) -> None:
+    if cli.main(list(words)):
+        sys.exit(f"failed: tripoint {' '.join(words)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from grey import MATERIALS, composite, photographed
+from tripoint import films
+from tripoint.errors import InputError
+
+
+def layers(*thick):
+    """Planes across z, of phases 0, 1, 2 in turn."""
+    column = np.repeat(np.arange(len(thick)) % 3, thick)
+    return np.broadcast_to(column[:, None, None], (len(column), 6, 7)).astype(np.uint8).copy()
+
+
+@pytest.mark.parametrize("thick", [1, 2, 3])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_layer_between_two_others_is_a_film_up_to_two_voxels(thick, axis):
+    found = films.scan(np.moveaxis(layers(5, thick, 5), 0, axis).copy())
+    assert found.fraction(1) == (1.0 if thick <= 2 else 0.0)
+    assert found.runs.get((1, 0, 2), 0) == (42 if thick <= 2 else 0)
+    assert found.fraction(0) == found.fraction(2) == 0.0
+
+
+def test_a_layer_within_one_phase_is_no_film():
+    phases = layers(5, 1, 5)
+    phases[phases == 2] = 0
+    assert films.scan(phases).films[1] == 0
+
+
+def test_crossings_without_a_film_are_faces():
+    phases = layers(4, 1, 4)
+    phases[4, :3] = 2  # half of the film is gone
+    found = films.scan(phases)
+    assert found.faces[0, 2] == 21
+    assert found.runs[1, 0, 2] == 21
+    assert found.covered(1, 0, 2) == found.covered(1, 2, 0) == 0.5
+
+
+def test_blocks_with_their_halo_add_up_to_the_whole():
+    phases = composite()
+    whole = films.scan(phases)
+    assert whole.films[1] > 0
+    for cut in (1, 7, 10):
+        first = films.scan(phases[: cut + 2], within=(0, cut))
+        low = max(cut - 2, 0)
+        assert first + films.scan(phases[low:], within=(cut - low, len(phases) - low)) == whole
+
+
+def test_slabs_are_the_same_as_one(monkeypatch):
+    phases = composite()
+    whole = films.scan(phases)
+    monkeypatch.setattr(films, "SLAB", 3)
+    assert films.scan(phases) == whole
+
+
+def test_rotation_changes_nothing():
+    phases = composite((18, 18, 18))
+    assert films.scan(np.rot90(phases, axes=(0, 2)).copy()).films == films.scan(phases).films
+
+
+def test_thresholds_of_blurred_grey_values_are_told_and_the_true_phases_are_not():
+    phases = composite(size=6.0)
+    grey = photographed(phases, noise=0)
+    found = np.digitize(grey, [16_000, 28_000]).astype(np.uint8)
+    (warning,) = films.scan(found).warnings(MATERIALS)
+    assert warning.startswith("middle forms films")
+    assert films.scan(phases).warnings(MATERIALS) == []
+
+
+def test_labels_that_are_no_phase_end_no_film():
+    phases = layers(5, 1, 5)
+    assert films.scan(phases, labels=(1, 2)).runs == {}
+
+
+def test_what_is_no_volume_of_phases_is_refused():
+    with pytest.raises(InputError):
+        films.scan(np.zeros((3, 3, 3), np.float32))
+    with pytest.raises(InputError, match="slices 2 to 9"):
+        films.scan(np.zeros((3, 3, 3), np.uint8), within=(2, 9))

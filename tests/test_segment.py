@@ -1,0 +1,416 @@
+"""Annotations, classical methods, islands and scores: what needs no network."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from sklearn.metrics import f1_score, jaccard_score
+
+from grey import MATERIALS, composite, photographed
+from tripoint import films
+from tripoint.errors import InputError, OutputError
+from tripoint.io import read
+from tripoint.segment import scores, volumes
+from tripoint.segment.annotation import UNLABELLED, read_annotation
+from tripoint.segment.classical import KMeans, MultiOtsu, Watershed
+from tripoint.segment.evaluation import evaluate
+from tripoint.segment.islands import remove_islands
+from tripoint.segment.prediction import Wanted, predict
+from tripoint.segment.splitting import split
+
+
+@pytest.fixture(scope="module")
+def phases():
+    return composite()
+
+
+@pytest.fixture(scope="module")
+def grey(phases):
+    return photographed(phases)
+
+
+@pytest.fixture
+def image(tmp_path, grey):
+    tifffile.imwrite(tmp_path / "grey.tif", grey)
+    return tmp_path / "grey.tif"
+
+
+def slices(folder, array, numbers):
+    folder.mkdir()
+    for plane, number in zip(array, numbers, strict=True):
+        tifffile.imwrite(folder / f"slice_{number:04d}.tif", plane)
+    return folder
+
+
+def annotated(image, path, **options):
+    with volumes.opened(image) as volume:
+        return read_annotation(volume, path, MATERIALS, **options)
+
+
+# Reading
+
+
+def test_blocks_give_each_run_with_its_neighbours_and_repeat_the_ends(image, grey):
+    with volumes.opened([image, image]) as volume:
+        found = list(volume.blocks([(0, 4), (4, 9), (15, 20)], halo=2))
+    whole = np.pad(grey, ((2, 2), (0, 0), (0, 0)), mode="edge").astype(np.float32)
+    for block, (start, stop) in zip(found, [(0, 4), (4, 9), (15, 20)], strict=True):
+        assert block.shape[0] == 2
+        np.testing.assert_array_equal(block[1], whole[start : stop + 4])
+
+
+def test_slices_are_paired_by_the_numbers_in_their_names(tmp_path, phases, grey):
+    images = slices(tmp_path / "grey", grey, range(101, 121))
+    labels = slices(tmp_path / "labels", phases[[3, 4, 11]], (104, 105, 112))
+    with volumes.opened(images) as volume:
+        found = read_annotation(volume, labels, MATERIALS)
+        assert found.numbers == (104, 105, 112)
+        assert found.positions == (3, 4, 11)
+        chosen = read_annotation(volume, labels, MATERIALS, slices=[112])
+    np.testing.assert_array_equal(chosen.classes[0], phases[11])
+
+
+def test_labels_may_hold_nothing_but_the_annotated_slices(tmp_path, image, phases):
+    np.save(tmp_path / "drawn.npy", phases[[2, 9]])
+    found = annotated(image, tmp_path / "drawn.npy", slices=[2, 9])
+    assert found.positions == (2, 9)
+    np.testing.assert_array_equal(found.classes, phases[[2, 9]])
+
+
+def test_what_is_not_labelled_is_left_out(tmp_path, image, phases):
+    drawn = phases.copy()
+    drawn[:5] = 255
+    drawn[7, 10:] = 255
+    np.save(tmp_path / "drawn.npy", drawn)
+    found = annotated(image, tmp_path / "drawn.npy")
+    assert found.positions == tuple(range(5, 20))
+    assert (found.classes[2, 10:] == UNLABELLED).all()
+    mask = np.ones(phases.shape, np.uint8)
+    mask[:, :, 30:] = 0
+    np.save(tmp_path / "mask.npy", mask)
+    masked = annotated(image, tmp_path / "drawn.npy", mask=tmp_path / "mask.npy")
+    assert (masked.classes[:, :, 30:] == UNLABELLED).all()
+
+
+def change_shape(phases):
+    return phases[:, :-1]
+
+
+def change_label(phases):
+    return np.where(phases == 2, 7, phases)
+
+
+def change_depth(phases):
+    return phases[:-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (change_shape, {}, "expected images and labels of the same shape"),
+        (change_depth, {}, "expected labels of the same shape, or of nothing but the annotated slices"),
+        (change_label, {}, "holds the label 7, which the materials do not name"),
+        (np.zeros_like, {}, "only dark is labelled"),
+        (lambda phases: np.full_like(phases, 255), {}, "nothing is labelled"),
+        (lambda phases: phases.astype(np.float32), {}, "expected integer labels"),
+        (None, {"slices": [3, 99]}, "expected different numbers from 0 to 19"),
+        (None, {"slices": []}, "expected different numbers"),
+        (None, {"unlabelled": 1}, "expected a label that is no phase's"),
+    ],
+)
+def test_annotations_that_do_not_fit_are_refused(tmp_path, image, phases, change, options, words):
+    np.save(tmp_path / "drawn.npy", change(phases) if change else phases)
+    with pytest.raises(InputError, match=words):
+        annotated(image, tmp_path / "drawn.npy", **options)
+
+
+def test_channels_of_different_shapes_are_refused(tmp_path, image, grey):
+    tifffile.imwrite(tmp_path / "other.tif", grey[:, :-2])
+    with (
+        pytest.raises(InputError, match="tripoint register"),
+        volumes.opened([image, tmp_path / "other.tif"]),
+    ):
+        pass
+
+
+def test_nan_is_refused_with_its_slice(tmp_path, grey):
+    broken = grey.astype(np.float32)
+    broken[6, 3, 3] = np.nan
+    np.save(tmp_path / "broken.npy", broken)
+    with volumes.opened(tmp_path / "broken.npy") as volume, pytest.raises(InputError, match="in slice 6"):
+        volume.read(0, 20)
+
+
+# Splitting
+
+
+def test_the_end_is_held_out_and_what_is_near_it_left_out(tmp_path, image, phases):
+    np.save(tmp_path / "drawn.npy", phases)
+    whole = annotated(image, tmp_path / "drawn.npy")
+    training, held = split(whole, 0.2, context=2)
+    assert held.numbers == (16, 17, 18, 19)
+    assert training.numbers == tuple(range(14))
+    training, held = split(whole, [4, 5], context=1)
+    assert held.numbers == (4, 5)
+    assert not {3, 6} & set(training.numbers)
+    assert split(whole, 0, context=2)[1] is None
+
+
+def test_rows_of_a_single_slice_are_held_out(tmp_path, image, phases):
+    np.save(tmp_path / "drawn.npy", phases)
+    training, held = split(annotated(image, tmp_path / "drawn.npy", slices=[7]), 0.2, context=2)
+    known = [(side.classes[0] != UNLABELLED).any(axis=1) for side in (training, held)]
+    assert known[0].any()
+    assert known[1].any()
+    assert not (known[0] & known[1]).any()
+
+
+@pytest.mark.parametrize("given", [1.5, [3, 50], list(range(20)), True])
+def test_a_split_that_makes_no_sense_is_refused(tmp_path, image, phases, given):
+    np.save(tmp_path / "drawn.npy", phases)
+    with pytest.raises(InputError, match="validation is"):
+        split(annotated(image, tmp_path / "drawn.npy"), given, context=2)
+
+
+# Classical methods
+
+
+@pytest.mark.parametrize("method", [MultiOtsu(), KMeans(), Watershed()])
+def test_classical_methods_find_most_voxels_in_slabs_as_in_a_whole(
+    tmp_path, image, phases, method, monkeypatch
+):
+    with volumes.opened(image) as volume:
+        fitted = method.fit(volume, MATERIALS)
+        whole = fitted(next(iter(volume.blocks([(0, 20)], fitted.halo)))).classes
+    assert (whole == phases).mean() > 0.85
+    predict(image, fitted, tmp_path / "out", spacing=1.0)
+    found = read(tmp_path / "out", materials=MATERIALS).phases
+    assert (found == whole).mean() > (0.995 if method.name == "watershed" else 0.99999)
+
+
+def test_thresholds_say_that_they_make_films_and_watershed_makes_fewer(tmp_path, image):
+    shares = {}
+    for method in (MultiOtsu(sigma=0.5), Watershed(sigma=0.5)):
+        with volumes.opened(image) as volume:
+            fitted = method.fit(volume, MATERIALS)
+        summary = predict(image, fitted, tmp_path / method.name, spacing=1.0)
+        shares[method.name] = summary["phases"]["middle"]["in_films"]
+        if method.name == "multi_otsu":
+            assert any("middle forms films" in text for text in summary["warnings"])
+    assert shares["watershed"] < shares["multi_otsu"] / 3
+
+
+def test_clusters_of_two_channels_part_what_one_cannot(tmp_path, image, phases):
+    second = photographed(np.array([0, 2, 0], np.uint8)[phases], seed=1)
+    tifffile.imwrite(tmp_path / "second.tif", second)
+    agreement = {}
+    for images in ([image], [image, tmp_path / "second.tif"]):
+        with volumes.opened(images) as volume:
+            found = KMeans().fit(volume, MATERIALS)
+            classes = found(next(iter(volume.blocks([(0, 20)], found.halo)))).classes
+        agreement[len(images)] = (classes == phases).mean()
+    assert agreement[2] > agreement[1] + 0.02
+
+
+def test_phases_may_come_in_any_order_of_brightness(image, phases):
+    with volumes.opened(image) as volume:
+        forwards = MultiOtsu().fit(volume, MATERIALS)
+        backwards = MultiOtsu(order=["bright", "middle", "dark"]).fit(volume, MATERIALS)
+        block = next(iter(volume.blocks([(0, 4)], forwards.halo)))
+        np.testing.assert_array_equal(forwards(block).classes, 2 - backwards(block).classes)
+        with pytest.raises(InputError, match="from dark to bright"):
+            MultiOtsu(order=["bright", "dark"]).fit(volume, MATERIALS)
+
+
+def test_a_constant_image_and_too_many_channels_are_refused(tmp_path, image):
+    tifffile.imwrite(tmp_path / "flat.tif", np.full((5, 20, 20), 7, np.uint16))
+    with volumes.opened(tmp_path / "flat.tif") as volume, pytest.raises(InputError, match="is constant"):
+        MultiOtsu().fit(volume, MATERIALS)
+    with volumes.opened([image, image]) as volume, pytest.raises(InputError, match="looks at one channel"):
+        Watershed().fit(volume, MATERIALS)
+
+
+# Prediction into files
+
+
+def otsu(image):
+    with volumes.opened(image) as volume:
+        return MultiOtsu().fit(volume, MATERIALS)
+
+
+def test_a_run_that_is_stopped_goes_on_and_nothing_half_written_is_seen(tmp_path, image):
+    class Stopping:
+        def __init__(self, inner, after):
+            self.inner, self.left, self.seen = inner, after, 0
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def __call__(self, block, wanted=()):
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            self.seen += 1
+            return self.inner(block, wanted)
+
+    whole = predict(image, otsu(image), tmp_path / "whole", spacing=1.0)
+    with pytest.raises(KeyboardInterrupt):
+        predict(image, Stopping(otsu(image), 1), tmp_path / "out", spacing=1.0)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="unfinished run with other settings"):
+        predict(image, otsu(image), tmp_path / "out", spacing=2.0)
+    rest = Stopping(otsu(image), -1)
+    summary = predict(image, rest, tmp_path / "out", spacing=1.0)
+    assert rest.seen == 1
+    assert summary["phases"] == whole["phases"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grey.tif", "out", "whole"]
+    one, other = (read(tmp_path / name, materials=MATERIALS).phases for name in ("whole", "out"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_later(tmp_path, image, monkeypatch):
+    from tripoint.segment import prediction
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prediction, "_store", full)
+        with pytest.raises(OutputError, match="no space left"):
+            predict(image, otsu(image), tmp_path / "out", spacing=1.0)
+    assert not (tmp_path / "out").exists()
+    predict(image, otsu(image), tmp_path / "out", spacing=1.0)
+
+
+def test_no_voxel_size_and_probabilities_that_nobody_knows_are_refused(tmp_path, image):
+    with pytest.raises(InputError, match="does not state its voxel size"):
+        predict(image, otsu(image), tmp_path / "out")
+    with pytest.raises(InputError, match="tells nothing but phases"):
+        predict(image, otsu(image), tmp_path / "out", spacing=1.0, wanted=Wanted("uint8"))
+    with pytest.raises(InputError, match="expected uint8, float16"):
+        predict(image, otsu(image), tmp_path / "out", spacing=1.0, wanted=Wanted("int4"))
+
+
+# Islands
+
+
+@pytest.mark.parametrize("depth", [3, 32])
+def test_islands_go_to_what_surrounds_them_also_across_slabs(depth):
+    phases = np.zeros((12, 12, 12), np.uint8)
+    phases[:, :, 6:] = 1
+    clean = phases.copy()
+    phases[2:4, 3, 3] = 2  # across a border of slabs of 3
+    phases[9, 9, 9] = 0
+    assert remove_islands(phases, 3, depth=depth) == 3
+    np.testing.assert_array_equal(phases, clean)
+    phases[1:5, 3, 3] = 2
+    kept = phases.copy()
+    assert remove_islands(phases, 4, depth=depth) == 0
+    np.testing.assert_array_equal(phases, kept)
+
+
+def test_islands_below_a_physical_size_go(tmp_path, image):
+    method = otsu(image)
+    summary = predict(image, method, tmp_path / "out", spacing=0.5, smallest=20 * 0.125)
+    assert summary["cleaned_voxels"] > 0
+    found = read(tmp_path / "out", materials=MATERIALS).phases
+    from scipy import ndimage
+
+    for label in range(3):
+        pieces, _ = ndimage.label(found == label)
+        assert np.bincount(pieces.ravel())[1:].min() >= 20
+
+
+# Scores
+
+
+def test_overlap_agrees_with_scikit_learn(phases):
+    found = np.roll(phases, 1, axis=2)
+    truth = phases.copy()
+    truth[:, :5] = UNLABELLED
+    known = truth != UNLABELLED
+    counts = scores.confusion(found, truth, 3)
+    assert counts.sum() == known.sum()
+    result = scores.overlap(counts)
+    np.testing.assert_allclose(result["dice"], f1_score(truth[known], found[known], average=None))
+    np.testing.assert_allclose(result["iou"], jaccard_score(truth[known], found[known], average=None))
+
+
+def test_boundaries_that_are_off_by_one_are_met_within_one():
+    truth = np.zeros((8, 10, 10), np.uint8)
+    truth[:, :, 5:] = 1
+    for off, expected in ((0, 1.0), (1, 1.0), (2, 0.0)):
+        found = np.zeros_like(truth)
+        found[:, :, 5 + off :] = 1
+        counts = scores.boundary_counts(found, truth, 3, (1, 2))
+        assert scores.f1(counts[1.0]) == [expected, expected, None]
+        assert scores.f1(counts[2.0])[:2] == [1.0, 1.0]
+
+
+def test_boundaries_of_unlabelled_voxels_do_not_count():
+    truth = np.zeros((4, 10, 10), np.uint8)
+    truth[:, :, 5:] = 1
+    found = truth.copy()
+    found[:, 6:, 2] = 1
+    truth[:, 4:] = UNLABELLED
+    assert scores.f1(scores.boundary_counts(found, truth, 2, (0,))[0.0]) == [1.0, 1.0]
+
+
+# Evaluation
+
+
+def test_a_perfect_segmentation_has_no_error(tmp_path, phases):
+    np.save(tmp_path / "found.npy", phases)
+    summary = evaluate(
+        tmp_path / "found.npy", tmp_path / "found.npy", tmp_path / "out", materials=MATERIALS, spacing=1.0
+    )
+    assert summary["mean_dice"] == summary["accuracy"] == 1.0
+    errors = summary["structure"]["error"]
+    assert set(errors["areas"].values()) == {0.0}
+    assert errors["junctions"]["dark | middle | bright"]["density"] == 0.0
+    assert set(errors["spanning_fractions"].values()) == {0.0}
+    assert summary["warnings"] == []
+
+
+def test_lost_junctions_are_told_though_most_voxels_agree(tmp_path, image, phases):
+    np.save(tmp_path / "truth.npy", phases)
+    predict(image, otsu(image), tmp_path / "found", spacing=1.0)
+    summary = evaluate(tmp_path / "found", tmp_path / "truth.npy", tmp_path / "out", slices=[0, 5, 6, 7, 8])
+    assert summary["mean_dice"] > 0.8
+    assert summary["structure"]["slices"] == [5, 8]
+    assert summary["structure"]["error"]["junctions"]["dark | middle | bright"]["edges"] < -0.5
+    assert any("middle forms films" in text for text in summary["warnings"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<img") == 3 * 4  # grey values too, of the images that the prediction names
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+
+
+def test_single_slices_have_no_structure(tmp_path, phases):
+    np.save(tmp_path / "found.npy", phases)
+    summary = evaluate(
+        tmp_path / "found.npy", tmp_path / "found.npy", tmp_path / "out", materials=MATERIALS, spacing=1.0,
+        slices=[1, 4],
+    )  # fmt: skip
+    assert summary["structure"] is None
+
+
+def test_evaluations_that_do_not_fit_are_refused(tmp_path, phases):
+    np.save(tmp_path / "found.npy", phases + 3)
+    np.save(tmp_path / "truth.npy", phases)
+    both = (tmp_path / "found.npy", tmp_path / "truth.npy", tmp_path / "out")
+    with pytest.raises(InputError, match="give materials=NAME"):
+        evaluate(*both, spacing=1.0)
+    with pytest.raises(InputError, match="does not state its voxel size"):
+        evaluate(*both, materials=MATERIALS)
+    with pytest.raises(InputError, match="which the materials do not name"):
+        evaluate(*both, materials=MATERIALS, spacing=1.0)
+    with pytest.raises(InputError, match="expected distances"):
+        evaluate(*both, materials=MATERIALS, spacing=1.0, tolerances=[])
+
+
+def test_films_are_looked_for_in_volumes_that_lie_in_files(tmp_path, phases):
+    stored = zarr.create_array(str(tmp_path / "phases.zarr"), data=phases, chunks=(8, 32, 32))
+    assert films.scan(stored) == films.scan(phases)
