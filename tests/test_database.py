@@ -820,6 +820,7 @@ def test_command_line(run, result, tmp_path, monkeypatch):
     assert len(pd.read_parquet("c.parquet")) == 2 * len(result.graph.contacts)
     assert run("query", "select node, '{x}, $y' t from nodes", "output=n.csv")[0] == 0
     assert len(pd.read_csv("n.csv")) == 2 * len(result.graph.nodes)
+    assert run("query", "select count(*) n from contacts", "check=false", "format=csv")[0] == 0
     assert run("compact", "grace=0")[1].startswith("2 samples put into 1 pack, 8 files")
     assert run("verify")[1] == "2 samples are whole\n"
     assert run("remove", "other")[0] == 0

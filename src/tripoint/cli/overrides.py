@@ -39,7 +39,7 @@ TEXTS = (
     "prediction",
 )
 _SETTING = re.compile(
-    r"(action|arguments|database|format|output|rows|memory|name|overwrite|grace|[~+]*hydra\.[^=]*)="
+    r"(action|arguments|database|format|output|rows|memory|check|name|overwrite|grace|[~+]*hydra\.[^=]*)="
 )
 #: Parts of the materials that a new value replaces; Hydra would merge them.
 WHOLE = ("materials.terminals", "materials.junctions", "materials.phases")
