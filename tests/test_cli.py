@@ -381,5 +381,5 @@ def test_disk_full(run, tmp_path, volume):
 
 def test_a_missing_extra_is_one_sentence():
     error = ModuleNotFoundError("No module named 'torch'", name="torch.nn")
-    assert explained(error).startswith("learning needs the extra learn: pip install 'tripoint[learn]'")
+    assert explained(error).startswith("this needs the extra learn: pip install 'tripoint[learn]'")
     assert "not foreseen" in explained(ModuleNotFoundError("No module named 'other'", name="other"))

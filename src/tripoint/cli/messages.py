@@ -12,7 +12,13 @@ from tripoint.errors import TripointError
 log = logging.getLogger("tripoint")
 
 #: What the extra ``learn`` brings.
-LEARN = ("torch", "torch_geometric", "pytorch_lightning", "sklearn", "captum", "tensorboardX")
+EXTRAS = {
+    **dict.fromkeys(
+        ("torch", "torch_geometric", "pytorch_lightning", "sklearn", "captum", "tensorboardX"), "learn"
+    ),
+    "monai": "segment",
+}
+"""Which extra brings a package."""
 
 
 def explained(error: Exception) -> str:
@@ -29,10 +35,9 @@ def explained(error: Exception) -> str:
         )
     if isinstance(error, MemoryError):
         return f"there is not enough memory ({error}); crop with roi=, or run on a machine with more"
-    if isinstance(error, ModuleNotFoundError) and (missing := str(error.name).split(".")[0]) in LEARN:
-        return f"learning needs the extra learn: pip install 'tripoint[learn]' ({missing} is not installed)"
-    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] == "monai":
-        return "segmenting needs the extra segment: pip install 'tripoint[segment]' (monai is not installed)"
+    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(str(error.name).split(".")[0])):
+        missing = str(error.name).split(".")[0]
+        return f"this needs the extra {extra}: pip install 'tripoint[{extra}]' ({missing} is not installed)"
     text = (str(error).splitlines() or [""])[0].rstrip(".")
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explained_setting(text, getattr(error, "full_key", None))
