@@ -25,7 +25,14 @@ DATA = ROOT.parent / "shared" / "data" / "soc_electrode"
 TRAINED_ON = [203, 206, 209, 213, 216, 220, 223, 227, 230, 234]
 CHOSEN_BY = [239, 240]
 SEEN_BY_NOBODY = list(range(245, 261))
-METHODS = ("unet", "multi_otsu", "kmeans", "watershed")
+METHODS = {
+    "unet": [],
+    "unet_pieces_of_8_voxels": ["smallest=8"],
+    "unet_half": ["half=true"],
+    "multi_otsu": ["method=multi_otsu"],
+    "kmeans": ["method=kmeans"],
+    "watershed": ["method=watershed"],
+}
 
 
 def main() -> None:
@@ -41,20 +48,19 @@ def main() -> None:
         "chosen_by": CHOSEN_BY,
         "compared_on": SEEN_BY_NOBODY,
     }
-    for method in METHODS:
-        place = arguments.work / method
-        row = {}
-        if method == "unet":
-            row["training"] = trained(images, labels, place, arguments.threads)
-        how = f"checkpoint={place / 'run'}" if method == "unet" else f"method={method}"
-        found[method] = {**row, **applied(images, labels, how, place)}
-        print(method, json.dumps(found[method], indent=1))
+    run = arguments.work / "run"
+    training = trained(images, labels, run, arguments.threads)
+    print(json.dumps(training, indent=1))
+    for name, words in METHODS.items():
+        how = [f"checkpoint={run}"] if name.startswith("unet") else []
+        found[name] = applied(images, labels, [*how, *words], arguments.work / name)
+        print(name, json.dumps(found[name], indent=1))
+    found["training"] = training
     write({**machine(), **found}, arguments.output, "segment_cpu.json")
 
 
-def trained(images: str, labels: str, place: Path, threads: int) -> dict[str, object]:
-    run = place / "run"
-    begun, cost = time.perf_counter(), place / "training.json"
+def trained(images: str, labels: str, run: Path, threads: int) -> dict[str, object]:
+    begun, cost = time.perf_counter(), run / "cost.json"
     if not (run / "model.pt").is_file():
         before = time.process_time()
         command(
@@ -79,11 +85,11 @@ def trained(images: str, labels: str, place: Path, threads: int) -> dict[str, ob
     }
 
 
-def applied(images: str, labels: str, how: str, place: Path) -> dict[str, object]:
+def applied(images: str, labels: str, how: list[str], place: Path) -> dict[str, object]:
     out, score = place / "phases", place / "score"
     shutil.rmtree(out, ignore_errors=True)
     before = time.process_time()
-    command("segment", "mode=predict", images, how, "materials=solid_oxide_electrode", "spacing=[1,1,1]",
+    command("segment", "mode=predict", images, *how, "materials=solid_oxide_electrode", "spacing=[1,1,1]",
             f"output={out}")  # fmt: skip
     cpu = time.process_time() - before
     command("segment", "mode=evaluate", f"prediction={out}", labels, f"slices={SEEN_BY_NOBODY}",

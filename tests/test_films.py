@@ -77,3 +77,8 @@ def test_what_is_no_volume_of_phases_is_refused():
         films.scan(np.zeros((3, 3, 3), np.float32))
     with pytest.raises(InputError, match="slices 2 to 9"):
         films.scan(np.zeros((3, 3, 3), np.uint8), within=(2, 9))
+
+
+def test_both_sides_find_the_same(backend):
+    phases = composite((12, 20, 22))
+    assert films.scan(backend.put(phases)) == films.scan(phases)
