@@ -1,12 +1,14 @@
 """Draws from probabilities: their frequencies, their smoothness, intervals of what is analysed of them."""
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import tripoint as tp
-from tripoint import synth
+from tripoint import cli, synth
 from tripoint.errors import InputError
 from tripoint.synth import Composite
 from tripoint.uncertainty import Probabilities, draw, drawing, figures, intervals, repeat
@@ -159,3 +161,28 @@ def test_what_does_not_belong_together_is_refused(segmented, change, told):
 def test_what_is_no_probability_is_refused(values, told):
     with pytest.raises(InputError, match=told):
         Probabilities(values, (0, 1, 2))
+
+
+def test_from_the_command_line(segmented, tmp_path, monkeypatch, capsys):
+    probabilities, result = segmented
+    monkeypatch.chdir(tmp_path)
+    names = [phase.name for phase in result.sample.materials.phases]
+    channels = {
+        f"probability_{name}": values.astype(np.float32) / 255
+        for name, values in zip(names, probabilities.values, strict=True)
+    }
+    tp.io.write(replace(result.sample, channels=channels), "seen.zarr")
+    words = ["analyze", "input=seen.zarr", "materials=solid_state_cathode", "subvolumes=0", "uncertainty=2"]
+    assert cli.main([*words, "roi=[[4,36],null,null]", "output=out"]) == 0
+    entry = json.loads((tmp_path / "out" / "summary.json").read_text())["uncertainty"]
+    assert entry["draws"] == 2
+    assert {row["quantity"] for row in entry["figures"]} == set(UNITS)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "What the segmentation leaves open" in page
+    tp.io.write(replace(result.sample, channels={}), "plain.zarr")
+    assert cli.main(["analyze", "input=plain.zarr", *words[2:], "output=none"]) == 1
+    assert "has no channels/probability_" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    assert (
+        cli.main(["analyze", "input=plain.zarr", *words[2:], "probabilities=seen.zarr", "output=other"]) == 0
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from tripoint import io, measured, pipeline
+from tripoint import io, measured, pipeline, uncertainty
 from tripoint.cli.analysis import activity_of, analysis_of
 from tripoint.cli.messages import say
 from tripoint.cli.output import added, is_done, output_beside, target_of
@@ -13,6 +13,7 @@ from tripoint.cli.progress import shown
 from tripoint.cli.settings import check_section, check_text, stem
 from tripoint.errors import InputError, MaterialsError
 from tripoint.materials import Materials, shipped
+from tripoint.sample import Sample
 
 log = logging.getLogger("tripoint")
 
@@ -49,6 +50,8 @@ def run(settings: dict[str, Any]) -> None:
         )
         if activity not in (None, "simulate"):
             activity = measured.read(activity, sample, settings["map"])
+        # Before the analysis, so that it is not in vain where there are none.
+        probabilities = None if settings["uncertainty"] is None else _probabilities(settings, sample)
         result = pipeline.analyze(
             sample,
             activity=activity,
@@ -56,6 +59,15 @@ def run(settings: dict[str, Any]) -> None:
             **{**how, "device": "cpu" if sample.device == "cpu" else settings["device"]},
             progress=progress,
         )
+        if probabilities is not None:
+            result = uncertainty.repeat(
+                result,
+                probabilities,
+                settings["uncertainty"],
+                lambda drawn: pipeline.analyze(drawn, **_plain(how, sample)),
+                correlation=settings["correlation"],
+                progress=progress,
+            )
         if target is not None:
             target.add(result)
         if output is not None:
@@ -76,6 +88,20 @@ def _materials(mapping: dict[str, Any]) -> Materials:
         )
         raise MaterialsError(message)
     return Materials.from_mapping(mapping)
+
+
+def _probabilities(settings: dict[str, Any], sample: Sample) -> uncertainty.Probabilities:
+    """Open the probabilities of a sample's phases, and look whether they belong to it."""
+    place = settings["probabilities"] or settings["input"]
+    found = uncertainty.read(str(place), sample.materials, settings["roi"])
+    uncertainty.check(sample, found, settings["uncertainty"])
+    return found
+
+
+def _plain(how: dict[str, Any], sample: Sample) -> dict[str, Any]:
+    """Return how draws are analysed: as the sample, without what flows."""
+    kept = {name: how[name] for name in ("neck_ratio", "min_voxels", "connectivity", "device_memory")}
+    return {**kept, "subvolumes": 0, "device": sample.device}
 
 
 def _activity(settings: dict[str, Any]) -> Any:

@@ -126,6 +126,7 @@ def _context(result: Any) -> dict[str, Any]:
         "line_needs": LINE_NEEDS,
         "transport": transport.section(result),
         "activity": activity.section(result),
+        "uncertainty": tables.uncertainty_rows(result),
         "graph": {key: count(value) for key, value in summary.get("graph", {}).items()},
         "provenance": sections.provenance(result),
         "view": view_section(view) if view else None,

@@ -47,6 +47,37 @@ def phase_rows(result: Any) -> list[dict[str, str]]:
     ]
 
 
+def uncertainty_rows(result: Any) -> dict[str, Any] | None:
+    """Return the figures that draws from the probabilities of phases move; None where none were made."""
+    found = result.summary.get("uncertainty")
+    if not found:
+        return None
+    rows = [
+        {
+            "name": f"{_QUANTITIES[row['quantity']]}, {row['of'].replace('|', ' – ')}",
+            "value": quantity(row["value"], row["unit"]) if row["unit"] else number(row["value"]),
+            "mean": number(row["mean"]),
+            "interval": interval({"low": row["low"], "high": row["high"], "value": row["mean"]}),
+            "outside": not as_float(row["low"]) <= as_float(row["value"]) <= as_float(row["high"]),
+        }
+        for row in found["figures"]
+        if as_float(row["sd"]) > 0
+    ]
+    return {"draws": count(found["draws"]), "correlation": number(found["correlation"]), "rows": rows}
+
+
+_QUANTITIES = {
+    "volume_fraction": "volume fraction",
+    "tpb_density": "TPB density",
+    "active_tpb_density": "active TPB density",
+    "interface_area": "interface area per volume",
+    "spanning_fraction": "spanning fraction",
+    "terminal_fraction": "share that reaches the terminals",
+    "utilization": "utilization",
+    "particles": "number of particles",
+}
+
+
 def junction_rows(result: Any) -> list[dict[str, Any]]:
     """Return a row per junction triple, and one of all distinct edges where there are several."""
     summary = result.summary

@@ -65,7 +65,7 @@ def repeat(
     One draw is in memory at a time, beside the result, and all that an analysis takes.
     """
     sample = result.sample
-    _check(sample, probabilities, draws)
+    check(sample, probabilities, draws)
     length = VOXELS * max(sample.spacing) if correlation is None else float(correlation)
     drawn = []
     for number in range(draws):
@@ -81,7 +81,14 @@ def repeat(
     return replace(result, summary={**result.summary, "uncertainty": plain(told)})
 
 
-def _check(sample: Sample, probabilities: Probabilities, draws: int) -> None:
+def check(sample: Sample, probabilities: Probabilities, draws: int) -> None:
+    """Look whether draws can be made of a sample.
+
+    Raises
+    ------
+    InputError
+        As of `repeat`.
+    """
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < LEAST:
         message = (
             f"uncertainty is {draws!r}; expected a whole number of draws, {LEAST} or more, for example 20"
