@@ -107,7 +107,7 @@ def test_an_analysis_is_repeated(segmented):
     found = repeat(result, probabilities, 3, analyse, progress=lambda *words: told.append(words))
     entry = found.summary["uncertainty"]
     assert entry["draws"] == 3
-    assert entry["correlation"] == pytest.approx(1.2)
+    assert entry["correlation"] == pytest.approx(3.2)
     assert [words[1] for words in told] == [0, 1, 2, 3]
     rows = {(row["quantity"], row["of"]): row for row in entry["figures"]}
     assert set(rows) == set(figures(result.summary))

@@ -15,8 +15,8 @@ from tripoint.sample import Sample
 from tripoint.uncertainty.drawing import Probabilities, draw
 from tripoint.uncertainty.spread import figures, intervals
 
-VOXELS = 3.0
-"""Correlation length where none is given, in voxels: blur of most instruments is of this size."""
+VOXELS = 8.0
+"""Correlation length where none is given, in voxels: networks err alike over more than the blur of an instrument."""
 
 LEAST = 2
 
@@ -44,7 +44,7 @@ def repeat(
     analyze : callable
         Makes a result of a sample, as `pipeline.analyze` with the settings of the result does.
     correlation : float, optional
-        Over how far voxels share what is unknown of them (`drawing.draw`), µm; by default 3 voxels.
+        Over how far voxels share what is unknown of them (`drawing.draw`), µm; by default 8 voxels.
     seed : int
     progress : callable, optional
         Told ``(step, done, total)``.
