@@ -27,6 +27,7 @@ CHOSEN_BY = [239, 240]
 SEEN_BY_NOBODY = list(range(245, 261))
 METHODS = {
     "unet": [],
+    "unet_not_smoothed": ["smooth=0"],
     "unet_pieces_of_8_voxels": ["smallest=8"],
     "unet_half": ["half=true"],
     "multi_otsu": ["method=multi_otsu"],

@@ -21,6 +21,11 @@ from tripoint.segment.prediction import Wanted, predict
 from tripoint.segment.splitting import split
 
 
+@pytest.fixture(autouse=True)
+def _slabs(monkeypatch):
+    monkeypatch.setattr("tripoint.segment.prediction.SLAB", 16)
+
+
 @pytest.fixture(scope="module")
 def phases():
     return composite()

@@ -229,7 +229,7 @@ def method(learned):
     return Tiled(Trained.load(learned[0] / "model.pt"))
 
 
-def block(folder, halo=1):
+def block(folder, halo=3):
     with volumes.opened(folder / "grey.tif") as grey:
         return next(iter(grey.blocks([(0, 6)], halo)))
 
@@ -246,6 +246,18 @@ def test_a_tile_larger_than_the_volume_is_the_volume(folder, method):
     np.testing.assert_array_equal(larger.classes, method(block(folder)).classes)
     odd = block(folder)[..., :37, :21]
     assert method(odd).classes.shape == (6, 37, 21)
+
+
+def test_smoothing_is_a_gaussian_over_the_probabilities_also_along_z(folder, method):
+    from scipy import ndimage
+
+    plain = replace(method, smooth=0.0)
+    assert (plain.halo, method.halo) == (1, 3)
+    with volumes.opened(folder / "grey.tif") as grey:
+        wide = plain(next(iter(grey.blocks([(4, 14)], 1))), ("probabilities",)).probabilities
+        found = method(next(iter(grey.blocks([(6, 12)], 3))), ("probabilities",)).probabilities
+    expected = ndimage.gaussian_filter(wide, (0, 0.7, 0.7, 0.7), mode="nearest", radius=2)[:, 2:-2]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_normalisations_become_part_of_the_convolutions(method):
@@ -308,12 +320,13 @@ def test_volumes_that_a_network_does_not_fit_are_refused(folder, method, tmp_pat
             method.trained.check(grey)
         method.trained.check(grey, own_scale=True)
         own = method.with_normalisation(Normalisation.of_volume(grey))
-        found = own(next(iter(grey.blocks([(0, 6)], 1)))).classes
+        found = own(next(iter(grey.blocks([(0, 6)], own.halo)))).classes
     assert (found == method(block(folder)).classes).mean() > 0.9
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"tile": 3}, "tile is 3"), ({"overlap": 1.0}, "overlap is 1.0")]
+    ("options", "words"),
+    [({"tile": 3}, "tile is 3"), ({"overlap": 1.0}, "overlap is 1.0"), ({"smooth": -1}, "smooth is -1")],
 )
 def test_tiles_that_make_no_sense_are_refused(method, options, words):
     with pytest.raises(InputError, match=words):

@@ -178,7 +178,7 @@ def _network(settings: dict[str, Any], images: Any, channels: Any) -> tuple[Any,
         _tell_spacing(trained, grey.spacing(read_list(settings["spacing"]), settings["units"]))
     device = _device(settings["device"])
     half = device == "cuda" if settings["half"] == "auto" else check_switch(settings, "half")
-    tiling = {key: settings[key] for key in ("tile", "overlap", "batch_size")}
+    tiling = {key: settings[key] for key in ("tile", "overlap", "batch_size", "smooth")}
     method = Tiled(trained, **tiling, device=device, half=half, normalisation=normalisation)
     origin = {"checkpoint": str(path.resolve()), "networks": len(trained.networks), "half": half, **tiling,
               "normalise": settings["normalise"], "trained_on": trained.about.get("trained_on")}  # fmt: skip

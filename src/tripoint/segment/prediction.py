@@ -37,7 +37,7 @@ from tripoint.segment.volumes import GreyVolume
 log = logging.getLogger("tripoint")
 
 VOLUME, SUMMARY = "volume.zarr", "summary.json"
-SLAB = 16
+SLAB = 32
 """Slices that are segmented, written and ticked off together."""
 
 PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
@@ -149,7 +149,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
         settings = {
             "images": [_state(Path(path)) for path in grey.names], "shape": grey.shape, "spacing": voxel,
             "materials": method.materials.to_mapping(), "wanted": vars(wanted), "smallest": smallest,
-            "origin": origin or {},
+            "origin": origin or {}, "slab": SLAB,
         }  # fmt: skip
         work = _Work(target.with_name(f".{target.name}.unfinished"), hash_settings(plain(settings)))
         record = RunRecord(3, plain(settings), None)
