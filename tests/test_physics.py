@@ -275,7 +275,7 @@ def test_map_of_another_shape(run, tmp_path):
     np.savetxt(tmp_path / "far.txt", np.eye(4) + 1000 * np.eye(4, k=3))
     code, said = run("activity=soc.tif", "map.affine=far.txt", "map.spacing=[0.4,0.4,0.4]")
     assert code == 1
-    assert "no values where the structure is" in said
+    assert "no values where the fixed one is" in said
     assert not (tmp_path / "out").exists()
 
 
