@@ -16,7 +16,7 @@ from tripoint.uncertainty.drawing import Probabilities, draw
 from tripoint.uncertainty.spread import figures, intervals
 
 VOXELS = 8.0
-"""Correlation length where none is given, in voxels: networks err alike over more than the blur of an instrument."""
+"""Correlation length where none is given, in voxels: networks err alike over more than blur does."""
 
 LEAST = 2
 
