@@ -66,6 +66,10 @@ def _heard(monkeypatch):
 @pytest.fixture(autouse=True)
 def _cache(monkeypatch, tmp_path):
     """Let no test see what another found whole."""
+    # Compiled code stays where it is: without it every process would compile for minutes.
+    monkeypatch.setenv(
+        "NUMBA_CACHE_DIR", os.environ.get("NUMBA_CACHE_DIR") or str(Path("~/.cache").expanduser())
+    )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
