@@ -13,22 +13,28 @@ import json
 import shutil
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from measuring import argument_parser, machine, write
 from tripoint import cli
+from tripoint.segment import volumes
+from tripoint.segment.checkpoint import Trained
+from tripoint.segment.tiles import Tiled
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "soc_electrode"
 TRAINED_ON = [203, 206, 209, 213, 216, 220, 223, 227, 230, 234]
 CHOSEN_BY = [239, 240]
 SEEN_BY_NOBODY = list(range(245, 261))
+SMOOTHING_CHOSEN_ON = list(range(235, 245))
 METHODS = {
     "unet": [],
-    "unet_not_smoothed": ["smooth=0"],
-    "unet_pieces_of_8_voxels": ["smallest=8"],
+    "unet_not_cleaned": ["smallest=0"],
+    "unet_neither_smoothed_nor_cleaned": ["smooth=0", "smallest=0"],
     "unet_half": ["half=true"],
     "multi_otsu": ["method=multi_otsu"],
     "kmeans": ["method=kmeans"],
@@ -56,8 +62,27 @@ def main() -> None:
         how = [f"checkpoint={run}"] if name.startswith("unet") else []
         found[name] = applied(images, labels, [*how, *words], arguments.work / name)
         print(name, json.dumps(found[name], indent=1))
-    found["training"] = training
-    write({**machine(), **found}, arguments.output, "segment_cpu.json")
+    found = {**machine(), "training": training, "network": rates(run), **found}
+    write(found, arguments.output, "segment_cpu.json")
+
+
+def rates(run: Path) -> dict[str, float]:
+    """Return million voxels per second that are segmented, of the clock and of processor time."""
+    trained = Trained.load(run / "model.pt")
+    found = {}
+    ways = {"default": {}, "not_smoothed": {"smooth": 0.0}, "half": {"half": True}}
+    for threads, (name, options) in product((1, 2), ways.items()):
+        torch.set_num_threads(threads)
+        method = Tiled(trained, **options)
+        with volumes.opened(DATA / "grey_201-260") as grey:
+            block = next(iter(grey.blocks([(0, 32)], method.halo)))
+        method(block[:, : 2 * method.halo + 1])
+        cpu, wall = time.process_time(), time.perf_counter()
+        voxels = method(block).classes.size / 1e6
+        key = f"{name}_{threads}_thread{'s' if threads > 1 else ''}"
+        found[f"{key}_mvoxel_per_cpu_s"] = voxels / (time.process_time() - cpu)
+        found[f"{key}_mvoxel_per_s"] = voxels / (time.perf_counter() - wall)
+    return found
 
 
 def trained(images: str, labels: str, run: Path, threads: int) -> dict[str, object]:
@@ -87,16 +112,18 @@ def trained(images: str, labels: str, run: Path, threads: int) -> dict[str, obje
 
 
 def applied(images: str, labels: str, how: list[str], place: Path) -> dict[str, object]:
-    out, score = place / "phases", place / "score"
+    out, score, before_score = place / "phases", place / "score", place / "score_before"
     shutil.rmtree(out, ignore_errors=True)
     before = time.process_time()
     command("segment", "mode=predict", images, *how, "materials=solid_oxide_electrode", "spacing=[1,1,1]",
             f"output={out}")  # fmt: skip
     cpu = time.process_time() - before
-    command("segment", "mode=evaluate", f"prediction={out}", labels, f"slices={SEEN_BY_NOBODY}",
-            f"output={score}",
-            "overwrite=true")  # fmt: skip
-    told, scores = (json.loads((path / "summary.json").read_text()) for path in (out, score))
+    for slices, folder in ((SEEN_BY_NOBODY, score), (SMOOTHING_CHOSEN_ON, before_score)):
+        command("segment", "mode=evaluate", f"prediction={out}", labels, f"slices={slices}",
+                f"output={folder}", "overwrite=true")  # fmt: skip
+    told, scores, earlier = (
+        json.loads((path / "summary.json").read_text()) for path in (out, score, before_score)
+    )
     seconds = told["run"]["seconds"]["segment"]
     return {
         "segment_s": seconds,
@@ -105,7 +132,10 @@ def applied(images: str, labels: str, how: list[str], place: Path) -> dict[str, 
         "peak_mb": told["run"]["peak_bytes"] / 1e6,
         "warnings": told["warnings"],
         **{key: scores[key] for key in ("dice", "mean_dice", "accuracy", "boundary_f1", "structure")},
-    }
+        "where_smoothing_was_chosen": {
+            "mean_dice": earlier["mean_dice"], "error": earlier["structure"]["error"],
+        },
+    }  # fmt: skip
 
 
 def command(*words: str) -> None:

@@ -80,6 +80,7 @@ def _predict(settings: dict[str, Any]) -> None:
 
     images = _images(settings)
     output, overwrite = output_of(settings)
+    smallest = settings["smallest"]
     method, origin = _method(settings, images)
     with shown() as progress:
         summary = predict(
@@ -88,7 +89,7 @@ def _predict(settings: dict[str, Any]) -> None:
             output,
             channels=read_list(settings["channels"]),
             wanted=Wanted(settings["probabilities"], settings["uncertainty"]),
-            smallest=check_number(settings["smallest"], "smallest"),
+            smallest=None if smallest == "auto" else check_number(smallest, "smallest"),
             spacing=read_list(settings["spacing"]),
             units=settings["units"],
             name=settings["name"],

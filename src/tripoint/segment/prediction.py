@@ -40,6 +40,9 @@ VOLUME, SUMMARY = "volume.zarr", "summary.json"
 SLAB = 32
 """Slices that are segmented, written and ticked off together."""
 
+FEWEST = 8
+"""Voxels of the smallest piece that stays by default: as of a particle that is no fragment in an analysis."""
+
 PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
 STORED = {"uint8": 255.0, "float16": 1.0}
 """Types of stored shares, and what stands for 1."""
@@ -92,7 +95,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
     *,
     channels: Sequence[int] | None = None,
     wanted: Wanted | None = None,
-    smallest: float = 0.0,
+    smallest: float | None = None,
     spacing: Any = None,
     units: str | None = None,
     name: str | None = None,
@@ -115,8 +118,9 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
         A folder with ``volume.zarr`` (OME-Zarr: phases, and in ``channels`` what is ``wanted``) and
         ``summary.json``. ``tripoint analyze input=OUTPUT`` reads it.
     wanted : Wanted, optional
-    smallest : float
-        Volume below which a piece of a phase is given to what surrounds it, µm³; 0 leaves all.
+    smallest : float, optional
+        Volume below which a piece of a phase is given to what surrounds it, µm³; by default `FEWEST` voxels,
+        and 0 leaves all.
     spacing : (z, y, x), optional
         Voxel size in µm; by default the files'.
     origin : mapping, optional
@@ -158,7 +162,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
             with record.step("segment"):
                 resumed = _segment(grey, method, asked, wanted, arrays, work, progress)
             with record.step("clean"):
-                least = math.ceil(smallest / math.prod(voxel) - 1e-9)
+                least = FEWEST if smallest is None else math.ceil(smallest / math.prod(voxel) - 1e-9)
                 changed = work.cleaned(arrays, least, progress) if least > 1 else 0
             with record.step("check"):
                 found = films.scan(arrays["phases"], method.materials.labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -135,7 +135,7 @@ class Tiled:
             around = grey[:, z : z + seen].movedim(1, 0)
             window.append(_smoothed(self._slice(around.reshape(1, -1, *around.shape[2:])), weights))
             if len(window) == len(weights):
-                yield sum(w * plane for w, plane in zip(weights, window, strict=True))
+                yield _sum(weights, window)
 
     def _weights(self) -> list[float]:
         """Return the Gaussian of the smoothing, up to three s.d."""
@@ -199,11 +199,19 @@ def _smoothed(planes: torch.Tensor, weights: list[float]) -> torch.Tensor:
     """Return (n, y, x) convolved with weights along y and x; what lies beyond is as the border."""
     if len(weights) == 1:
         return planes
-    reach = len(weights) // 2
-    kernel = planes.new_tensor(weights)
-    padded = nn.functional.pad(planes[:, None], (reach,) * 4, mode="replicate")
-    down = nn.functional.conv2d(padded, kernel[None, None, :, None])
-    return nn.functional.conv2d(down, kernel[None, None, None])[:, 0]
+    padded = nn.functional.pad(planes[None], (len(weights) // 2,) * 4, mode="replicate")[0]
+    _, height, width = planes.shape
+    down = _sum(weights, [padded[:, k : k + height] for k in range(len(weights))])
+    return _sum(weights, [down[:, :, k : k + width] for k in range(len(weights))])
+
+
+def _sum(weights: list[float], parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return Σ weight · part, in place of temporary copies."""
+    total: torch.Tensor | None = None
+    for weight, part in zip(weights, parts, strict=True):
+        total = weight * part if total is None else total.add_(part, alpha=weight)
+    assert total is not None
+    return total
 
 
 def _entropy(shares: torch.Tensor, axis: int = 0) -> torch.Tensor:
