@@ -211,6 +211,7 @@ def align(  # noqa: PLR0913  # each of them is one word on the command line
         parts = registration.slabs(moved.values, found.affine, **sizes, shape=still.values.shape)
         with _written(folder / "scratch", parts, still.values.shape, moved.dtype, fill) as (volume, mask):
             told(STEPS[4], 4, len(STEPS))
+            summary["covered"] = registration.covered(mask)
             about = {"affine": summary["registration"]["affine"], "moving": moving.path, "fixed": fixed.path}
             labels = {"mask": mask}
             ome_zarr.write_image(folder / "moved.zarr", volume, voxel, summary["name"], labels, about=about)

@@ -51,4 +51,6 @@ def run(settings: dict[str, Any]) -> None:
         )
     for warning in summary["warnings"]:
         log.warning("warning: %s", warning)
+    if summary["covered"] is not None:
+        log.info("the moved volume shows all of roi=%s", str(summary["covered"]).replace(" ", ""))
     say(str(output / "report.html"))

@@ -23,6 +23,8 @@ _FORMATS = {
     "raw": ("raw", (".raw", ".bin", ".dat", ".vol")),
     "Zeiss XRM": ("zeiss", (".txrm", ".txm", ".xrm")),
 }
+#: Volume of a folder that analyze and segment, or register wrote.
+RESULTS = ("volume.zarr", "moved.zarr")
 _INSIDE = r"(.+\.(?:h5|hdf5|hdf|npz|zarr)/?):(.+)"  # file.h5:/dataset
 
 
@@ -52,8 +54,9 @@ def find_opener(path: Path) -> tuple[Opener, str]:
 def _folder_opener(path: Path) -> tuple[Opener, str]:
     from tripoint.io import slices, zarr
 
-    if (path / "summary.json").is_file() and (path / "volume.zarr").is_dir():
-        return (lambda folder, choice: zarr.opened(folder / "volume.zarr", choice)), "Zarr"
+    result = [name for name in RESULTS if (path / "summary.json").is_file() and (path / name).is_dir()]
+    if result:
+        return (lambda folder, choice: zarr.opened(folder / result[0], choice)), "Zarr"
     if path.suffix.lower() == ".zarr" or zarr.is_zarr(path):
         return zarr.opened, "Zarr"
     return slices.opened, "slices"

@@ -4,6 +4,7 @@
 grid of the fixed one, ``local_shifts`` says how well parts of both fit.
 """
 
+from tripoint.registration.covering import covered
 from tripoint.registration.finding import Registration, assess, register
 from tripoint.registration.quality import LocalShifts, local_shifts
 from tripoint.registration.resampling import check_affine, resample, slabs
@@ -13,6 +14,7 @@ __all__ = [
     "Registration",
     "assess",
     "check_affine",
+    "covered",
     "local_shifts",
     "register",
     "resample",

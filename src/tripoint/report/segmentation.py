@@ -35,14 +35,15 @@ class Picture:
         Positions among the phases, 255 where nobody has drawn.
     wrong : float
         Share of the drawn pixels that differ.
-    grey : (y, x), optional
+    grey : sequence of (y, x)
+        Of each channel; none where they are not at hand.
     """
 
     number: int
     truth: np.ndarray
     found: np.ndarray
     wrong: float
-    grey: np.ndarray | None
+    grey: Sequence[np.ndarray]
 
 
 def rendered_page(summary: Mapping[str, Any], pictures: Sequence[Picture], materials: Materials) -> str:
@@ -216,9 +217,8 @@ def _panels(one: Picture, colours: Mapping[str, str]) -> dict[str, Any]:
         table[position] = rgb(colour)
     table[_UNLABELLED] = 255
     truth, found = thin(one.truth), thin(one.found)
-    panels = []
-    if one.grey is not None:
-        panels.append(("grey", _grey(thin(one.grey))))
+    names = [f"channel {k + 1}" for k in range(len(one.grey))] if len(one.grey) > 1 else ["grey"]
+    panels = [(name, _grey(thin(plane))) for name, plane in zip(names, one.grey, strict=False)]
     panels.append(("annotated", indexed(truth, table)))
     panels.append(("predicted", indexed(found, table)))
     difference = (255 - (255 - table[found].astype(np.int16)) * 2 // 5).astype(np.uint8)
@@ -236,8 +236,10 @@ def _panels(one: Picture, colours: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _grey(plane: np.ndarray) -> str:
-    low, high = np.percentile(plane, (0.5, 99.5))
-    scaled = (plane.astype(np.float32) - low) / max(high - low, 1e-12) * 255
+    shown = plane[np.isfinite(plane)]
+    low, high = np.percentile(shown, (0.5, 99.5)) if shown.size else (0.0, 1.0)
+    plane = np.nan_to_num(plane.astype(np.float32), nan=low)
+    scaled = (plane - low) / max(high - low, 1e-12) * 255
     table = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     return indexed(np.clip(scaled, 0, 255).astype(np.uint8), table)
 

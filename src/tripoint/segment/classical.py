@@ -86,8 +86,17 @@ class Classical:
     def _smoothed(self, block: np.ndarray) -> np.ndarray:
         if not self.sigma:
             return block
+        there = ~np.isnan(block)
+        if there.all():
+            return self._blurred(block)
+        weight = self._blurred(there.astype(np.float32))
+        value = self._blurred(np.where(there, block, 0))
+        return np.divide(value, weight, out=np.full_like(value, np.nan), where=there)
+
+    def _blurred(self, block: np.ndarray) -> np.ndarray:
         widths = (0, *[self.sigma] * 3)
-        return ndimage.gaussian_filter(block, widths, mode="nearest", truncate=_TRUNCATE)
+        found: np.ndarray = ndimage.gaussian_filter(block, widths, mode="nearest", truncate=_TRUNCATE)
+        return found
 
     def _drawn(self, grey: GreyVolume) -> np.ndarray:
         """Return smoothed grey values (voxels, channels) of some slices."""
@@ -100,6 +109,10 @@ class Classical:
             take = min(values.shape[1], -(-_SAMPLES // len(chosen)))
             parts.append(values[:, rng.choice(values.shape[1], take, replace=False)].T)
         values = np.concatenate(parts)
+        values = values[~np.isnan(values).any(axis=1)]
+        if not len(values):
+            message = f"no voxel of {', '.join(grey.names)} is shown by all of them; check their registration"
+            raise InputError(message)
         for channel, name in zip(values.T, grey.names, strict=True):
             if channel.min() == channel.max():
                 message = f"{name} is constant ({channel[0]:g}); there is nothing to tell phases by"
@@ -112,6 +125,10 @@ class Classical:
     def _label(self, smooth: np.ndarray) -> np.ndarray:
         """Return the rank of each voxel of (channels, z, y, x), 0 the darkest."""
         raise NotImplementedError
+
+    def _filled(self, grey: np.ndarray) -> np.ndarray:
+        """Return grey values with a middle one where nothing is shown."""
+        return np.nan_to_num(grey, nan=float(np.mean(self.model)))
 
     def _one_channel(self, values: np.ndarray, name: str) -> None:
         if values.shape[1] != 1:
@@ -137,7 +154,7 @@ class MultiOtsu(Classical):
         return _thresholds(values[:, 0], len(self.materials.phases))
 
     def _label(self, smooth: np.ndarray) -> np.ndarray:
-        return np.digitize(smooth[0], self.model).astype(np.uint8)
+        return np.digitize(self._filled(smooth[0]), self.model).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -162,7 +179,8 @@ class KMeans(Classical):
         ranks = np.empty(smooth.shape[1:], np.uint8)
         for z in range(smooth.shape[1]):
             values = smooth[:, z] / scale[:, None, None]
-            far = [((values - centre[:, None, None]) ** 2).sum(axis=0) for centre in centres]
+            shown = ~np.isnan(values)  # the other channels decide where one shows nothing
+            far = [((values - centre[:, None, None]) ** 2).sum(axis=0, where=shown) for centre in centres]
             ranks[z] = np.argmin(far, axis=0)
         return ranks
 
@@ -204,8 +222,9 @@ class Watershed(Classical):
     def _label(self, smooth: np.ndarray) -> np.ndarray:
         from skimage.segmentation import watershed
 
-        ranks = np.digitize(smooth[0], self.model).astype(np.int8)
-        gradient = ndimage.gaussian_gradient_magnitude(smooth[0], 0.7, mode="nearest")
+        grey = self._filled(smooth[0])
+        ranks = np.digitize(grey, self.model).astype(np.int8)
+        gradient = ndimage.gaussian_gradient_magnitude(grey, 0.7, mode="nearest")
         sure = gradient <= np.quantile(gradient[:, ::2, ::2], self.flat)
         markers = np.where(sure, ranks + 1, 0).astype(np.int32)
         if not markers.any():

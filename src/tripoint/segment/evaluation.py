@@ -17,6 +17,7 @@ from tripoint import films
 from tripoint._version import __version__
 from tripoint.errors import InputError
 from tripoint.io.folder import check_output, result_folder
+from tripoint.io.formats import split_inside
 from tripoint.io.tables import plain
 from tripoint.materials import Materials
 from tripoint.record import Progress
@@ -241,9 +242,8 @@ def _materials_of(about: Mapping[str, Any], path: Any) -> Any:
 
 def _images_of(about: Mapping[str, Any]) -> list[str] | None:
     found = about.get("images") or []
-    return (
-        [str(name) for name in found] if found and all(Path(str(name)).exists() for name in found) else None
-    )
+    there = found and all(split_inside(str(name))[0].exists() for name in found)
+    return [str(name) for name in found] if there else None
 
 
 def _seen(annotation: Annotation, about: Mapping[str, Any]) -> list[str]:
@@ -289,7 +289,7 @@ def _pictures(
     found = []
     for at in chosen:
         run, k = every[at]
-        found.append(page.Picture(run.numbers[k], run.truth[k], run.found[k], wrong[at], None))
+        found.append(page.Picture(run.numbers[k], run.truth[k], run.found[k], wrong[at], ()))
     if images is None:
         return found
     with volumes.opened(images, channels) as grey:
@@ -299,9 +299,9 @@ def _pictures(
         )
         for k in ascending:
             z = where[found[k].number]
-            plane = grey.read(z, z + 1)[0, 0]
-            if plane.shape == found[k].truth.shape:
-                found[k] = replace(found[k], grey=plane)
+            planes = grey.read(z, z + 1)[:, 0]
+            if planes.shape[1:] == found[k].truth.shape:
+                found[k] = replace(found[k], grey=tuple(planes))
     return found
 
 

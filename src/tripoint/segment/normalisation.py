@@ -16,7 +16,7 @@ _LOW, _HIGH = 1.0, 99.0
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Takes (grey − centre) / scale, channel by channel.
+    """Takes (grey − centre) / scale, channel by channel; 0 where a channel shows nothing.
 
     Parameters
     ----------
@@ -35,15 +35,22 @@ class Normalisation:
         Parameters
         ----------
         grey : (channels, …)
+            NaN where a channel shows nothing.
         names : sequence of str
             Of the channels, for messages.
 
         Raises
         ------
         InputError
-            A channel that is constant.
+            A channel that is constant, or shows nothing.
         """
-        ends = [np.percentile(channel[..., ::2, ::2], (0, _LOW, _HIGH, 100)) for channel in grey]
+        seen = [channel[..., ::2, ::2] for channel in grey]
+        seen = [channel[~np.isnan(channel)] for channel in seen]
+        for channel, name in zip(seen, names, strict=True):
+            if not channel.size:
+                message = f"{name} shows nothing in these slices; choose others, or leave the channel out"
+                raise InputError(message)
+        ends = [np.percentile(channel, (0, _LOW, _HIGH, 100)) for channel in seen]
         centre, scale = [], []
         for (least, low, high, most), name in zip(ends, names, strict=True):
             if not least < most:
@@ -66,7 +73,9 @@ class Normalisation:
         """Return grey values (channels, …) as float32 on the scale."""
         shape = (-1,) + (1,) * (grey.ndim - 1)
         centre, scale = (np.asarray(v, np.float32).reshape(shape) for v in (self.centre, self.scale))
-        return (grey - centre) / scale
+        scaled = (grey - centre) / scale
+        scaled[np.isnan(scaled)] = 0
+        return scaled
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values."""

@@ -24,6 +24,7 @@ from tripoint.database.content import hash_settings
 from tripoint.errors import InputError, OutputError
 from tripoint.io import ome_zarr
 from tripoint.io.folder import check_output, result_folder
+from tripoint.io.formats import split_inside
 from tripoint.io.signals import endings_as_exceptions, uninterrupted
 from tripoint.io.tables import plain
 from tripoint.materials import Materials
@@ -151,7 +152,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
     with volumes.opened(images, channels) as grey:
         voxel = _voxel(grey, spacing, units)
         settings = {
-            "images": [_state(Path(path)) for path in grey.names], "shape": grey.shape, "spacing": voxel,
+            "images": [_state(path) for path in grey.names], "shape": grey.shape, "spacing": voxel,
             "materials": method.materials.to_mapping(), "wanted": vars(wanted), "smallest": smallest,
             "origin": origin or {}, "slab": SLAB,
         }  # fmt: skip
@@ -166,6 +167,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
                 changed = work.cleaned(arrays, least, progress) if least > 1 else 0
             with record.step("check"):
                 found = films.scan(arrays["phases"], method.materials.labels)
+                gaps = grey.gaps()
     total = sum(found.voxels.values())
     summary = plain(
         {
@@ -180,7 +182,8 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
                 }
                 for phase in method.materials.phases
             },
-            "cleaned_voxels": changed, "warnings": found.warnings(method.materials),
+            "cleaned_voxels": changed, "not_shown": dict(zip(grey.names, gaps, strict=False)),
+            "warnings": [*found.warnings(method.materials), *_blind(grey.names, gaps)],
             "run": {"seconds": record.seconds, "peak_bytes": record.peak_bytes,
                     "slabs_done_before": resumed, "voxels": math.prod(grey.shape)},
         }
@@ -339,12 +342,28 @@ def _voxel(grey: GreyVolume, given: Any, units: str | None) -> Spacing:
     return check_spacing(found)
 
 
-def _state(path: Path) -> list[Any]:
-    """Return what tells that a file or folder is still the same: its place, size and newest time."""
+def _blind(names: Sequence[str], gaps: Sequence[float]) -> list[str]:
+    """Warn of parts of the volume where not all channels show something."""
+    *each, nothing = gaps
+    told = [
+        f"{name} shows nothing in {gap:.1%} of the volume, where the other channels alone decide; roi of "
+        "analyze and mask of evaluate leave that out, by what tripoint register tells"
+        for name, gap in zip(names, each, strict=True)
+        if gap > nothing
+    ]
+    if nothing:
+        told.append(f"no channel shows anything in {nothing:.1%} of the volume; phases there are guesses")
+    return told
+
+
+def _state(name: str) -> list[Any]:
+    """Return what tells that a volume is still the same: its place, its files' number, size, newest time."""
+    path, inner = split_inside(name)
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     told = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
     return [
         str(path.resolve()),
+        inner,
         len(told),
         sum(size for size, _ in told),
         max((t for _, t in told), default=0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,12 @@ from tripoint.io.stored import Choice, Stored
 from tripoint.io.units import is_unit, to_micrometres
 from tripoint.sample import Spacing, check_spacing
 
+MASK = "labels/mask"
+"""Label image of a moved volume, 0 where it shows nothing."""
+
+SLAB = 64
+"""Slices of which gaps are counted at a time."""
+
 
 @dataclass(frozen=True)
 class GreyVolume:
@@ -31,11 +38,14 @@ class GreyVolume:
         Where each comes from.
     numbers : tuple of int
         What each slice is called: by the number in its file's name in a folder of slices, else from 0 on.
+    shown : tuple of Stored or None
+        Of each channel, a volume that is 0 where it shows nothing; None where it shows all.
     """
 
     channels: tuple[Stored, ...]
     names: tuple[str, ...]
     numbers: tuple[int, ...]
+    shown: tuple[Stored | None, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,19 +72,25 @@ class GreyVolume:
         return None
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Return slices as (channel, z, y, x) float32.
+        """Return slices as (channel, z, y, x) float32, NaN where a channel shows nothing.
 
         Raises
         ------
         InputError
-            NaN or infinite values, and in which slice; a damaged file.
+            NaN or infinite values where something is shown, and in which slice; a damaged file.
         """
         _, height, width = self.shape
+        box = (slice(start, stop), slice(0, height), slice(0, width))
         block = np.empty((len(self.channels), stop - start, height, width), np.float32)
-        for k, stored in enumerate(self.channels):
+        for k, (stored, mask) in enumerate(zip(self.channels, self.shown, strict=True)):
             with _damage_named(self.names[k]):
-                block[k] = stored.read((slice(start, stop), slice(0, height), slice(0, width)))
-            finite = stored.dtype.kind != "f" or np.isfinite(block[k]).all(axis=(1, 2))
+                block[k] = stored.read(box)
+                nothing = None if mask is None else mask.read(box) == 0
+            good = None if stored.dtype.kind != "f" else np.isfinite(block[k])
+            if nothing is not None:
+                block[k][nothing] = np.nan
+                good = good if good is None else good | nothing
+            finite = True if good is None else good.all(axis=(1, 2))
             if not np.all(finite):
                 where = self.numbers[start + int(np.argmin(finite))]
                 message = (
@@ -115,12 +131,30 @@ class GreyVolume:
             inside = kept[:, : high - low]
             yield np.pad(inside, ((0, 0), around, (0, 0), (0, 0)), mode="edge") if any(around) else inside
 
+    def gaps(self) -> list[float]:
+        """Return the share of the voxels in which each channel shows nothing, and last that of no channel."""
+        depth, height, width = self.shape
+        counts = np.zeros(len(self.channels) + 1, np.int64)
+        masks = [mask for mask in self.shown if mask is not None]
+        for start in range(0, depth, SLAB) if masks else ():
+            box = (slice(start, min(start + SLAB, depth)), slice(0, height), slice(0, width))
+            everywhere = len(masks) == len(self.shown)
+            for k, mask in enumerate(self.shown):
+                if mask is not None:
+                    nothing = mask.read(box) == 0
+                    counts[k] += np.count_nonzero(nothing)
+                    everywhere = everywhere & nothing
+            counts[-1] += np.count_nonzero(everywhere)
+        return [float(count / math.prod(self.shape)) for count in counts]
+
 
 @contextmanager
 def opened(
     images: str | Path | Sequence[str | Path], channels: Sequence[int] | None = None
 ) -> Iterator[GreyVolume]:
     """Open the channels of a sample.
+
+    A volume that ``tripoint register`` moved says in ``labels/mask`` where it shows something.
 
     Parameters
     ----------
@@ -143,7 +177,7 @@ def opened(
         raise InputError(message)
     choices = [Choice(channel=channel) for channel in channels or (None,)]
     with ExitStack() as files:
-        found, names = [], []
+        found, names, shown = [], [], []
         for given in paths:
             path, inner = split_inside(given)
             opener, _ = find_opener(path)
@@ -153,7 +187,8 @@ def opened(
                 _check_grey(stored, str(given))
                 found.append(stored)
                 names.append(str(given))
-        for stored, name in zip(found, names, strict=True):
+                shown.append(files.enter_context(opener(path, Choice(MASK))) if _is_masked(given) else None)
+        for stored, name in [*zip(found, names, strict=True), *_masks(shown, names)]:
             if tuple(stored.shape) != tuple(found[0].shape):
                 message = (
                     f"{name} has the shape {tuple(stored.shape)} and {names[0]} {tuple(found[0].shape)}; "
@@ -161,7 +196,19 @@ def opened(
                     "channels on one grid, bring them there with tripoint register"
                 )
                 raise InputError(message)
-        yield GreyVolume(tuple(found), tuple(names), slice_numbers(paths[0], found[0].shape[0]))
+        numbers = slice_numbers(paths[0], found[0].shape[0])
+        yield GreyVolume(tuple(found), tuple(names), numbers, tuple(shown))
+
+
+def _is_masked(given: str | Path) -> bool:
+    """Whether a volume says where it shows something, as what ``tripoint register`` moved does."""
+    path, inner = split_inside(given)
+    return inner is None and any((path / part / MASK).is_dir() for part in ("", "moved.zarr"))
+
+
+def _masks(shown: Sequence[Stored | None], names: Sequence[str]) -> list[tuple[Stored, str]]:
+    pairs = zip(shown, names, strict=True)
+    return [(mask, f"{MASK} of {name}") for mask, name in pairs if mask is not None]
 
 
 def slice_numbers(path: str | Path, depth: int) -> tuple[int, ...]:
