@@ -1,9 +1,16 @@
+from collections import Counter
+from itertools import groupby
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from grey import MATERIALS, composite, photographed
-from tripoint import films
+from tripoint import films, pipeline
 from tripoint.errors import InputError
+from tripoint.sample import Sample
 
 
 def layers(*thick):
@@ -53,6 +60,38 @@ def test_slabs_are_the_same_as_one(monkeypatch):
     assert films.scan(phases) == whole
 
 
+def by_lines(phases, labels):
+    """Count line by line, from the lengths of runs."""
+    known = {int(label) for label in labels}
+    thin = np.zeros(phases.shape, bool)
+    runs, faces = Counter(), Counter()
+    for axis in range(3):
+        lines, marks = np.moveaxis(phases, axis, 2), np.moveaxis(thin, axis, 2)
+        for where in np.ndindex(lines.shape[:2]):
+            found = [(int(label), len(list(run))) for label, run in groupby(lines[where])]
+            ends = np.cumsum([length for _, length in found])
+            for k, (label, length) in enumerate(found):
+                if k and {label, found[k - 1][0]} <= known:
+                    faces[tuple(sorted((found[k - 1][0], label)))] += 1
+                if 0 < k < len(found) - 1 and length <= 2:
+                    around = {found[k - 1][0], found[k + 1][0]}
+                    if len(around) == 2 and around | {label} <= known:
+                        runs[(label, *sorted(around))] += 1
+                        marks[where][ends[k] - length : ends[k]] = True
+    voxels = {label: int((phases == label).sum()) for label in sorted(known & set(phases.flat))}
+    return films.Films(voxels, {k: int(thin[phases == k].sum()) for k in voxels}, dict(runs), dict(faces))
+
+
+@given(
+    phases=arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=7), elements=st.integers(0, 4)),
+    labels=st.sets(st.integers(0, 4)),
+)
+def test_films_are_those_of_the_lines(phases, labels):
+    assert films.scan(phases, sorted(labels)) == by_lines(phases, labels)
+    turned = phases.transpose(2, 0, 1)  # read in place
+    assert films.scan(turned, sorted(labels)) == by_lines(turned, labels)
+
+
 def test_rotation_changes_nothing():
     phases = composite((18, 18, 18))
     assert films.scan(np.rot90(phases, axes=(0, 2)).copy()).films == films.scan(phases).films
@@ -79,6 +118,27 @@ def test_what_is_no_volume_of_phases_is_refused():
         films.scan(np.zeros((3, 3, 3), np.uint8), within=(2, 9))
 
 
-def test_both_sides_find_the_same(backend):
+@pytest.mark.parametrize("labels", [None, (0, 2), (2, 1, 0)])
+def test_both_sides_find_the_same(backend, labels):
     phases = composite((12, 20, 22))
-    assert films.scan(backend.put(phases)) == films.scan(phases)
+    found = films.scan(phases, labels, within=(1, 9))
+    assert films.scan(backend.put(phases), labels, within=(1, 9)) == found
+    assert films.scan(backend.put(phases).transpose(2, 1, 0)[::2], labels) == films.scan(
+        phases.transpose(2, 1, 0)[::2], labels
+    )
+
+
+def test_kernels_of_many_phases(backend):
+    phases = np.random.default_rng(0).integers(0, 40, (6, 9, 11), np.uint8).repeat(2, axis=1)
+    assert films.scan(backend.put(phases)) == by_lines(phases, range(40))
+
+
+def test_an_analysis_warns_of_films():
+    phases = composite(size=6.0)
+    found = np.digitize(photographed(phases, noise=0), [16_000, 28_000]).astype(np.uint8)
+    told = [pipeline.analyze(Sample(one, 1.0, MATERIALS), device="cpu").summary for one in (found, phases)]
+    assert any("middle forms films" in warning for warning in told[0]["warnings"])
+    assert not any("forms films" in warning for warning in told[1]["warnings"])
+    crossings = told[0]["films"]["middle"]["crossings"]
+    assert crossings["phases"] == ["dark", "bright"]
+    assert crossings["covered"] > 0.25

@@ -101,6 +101,7 @@ def test_documented_keys(summary):
         "junctions_total",
         "interfaces",
         "active_area",
+        "films",
         "percolation",
         "carriers",
         "utilization",
@@ -341,7 +342,9 @@ def test_run(result, monkeypatch):
 
 
 def test_all_warnings_of_a_small_sample(sample, summary):
-    """In order: percolation, junctions, particles, resolution, intervals."""
+    """In order: percolation, films, junctions, particles, resolution, intervals."""
+    films = [warning for warning in summary["warnings"] if "forms films" in warning]
+    assert films[0].startswith("void forms films one or two voxels thick between electrolyte and active: 35%")
     cube = VOXEL ** (1 / 3)
     coarse = []
     for phase in sample.materials.phases:
@@ -354,6 +357,7 @@ def test_all_warnings_of_a_small_sample(sample, summary):
             )
     assert summary["warnings"] == [
         "phase 'binder' does not span the sample along any axis",
+        *films,
         "too few particles: only 1 of 6 particles of 'active' lie wholly inside the volume, statistics of "
         "their sizes want 100",
         *coarse,

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import is_cupy_array
 
+from tripoint import _cpu, _cuda
 from tripoint.errors import InputError
 from tripoint.materials import Materials
 from tripoint.sample import check_phases
+from tripoint.sides import NO_PHASE
 
 THICKNESS = 2
 """Voxels up to which a layer is a film: what blur of an instrument makes, and too thin to be measured."""
 
-_NONE = 255
-"""Class of voxels of no phase, which end no film."""
-
 SLAB = 32
-"""Slices that are looked at together."""
+"""Slices of a file that are looked at together."""
 
 SUSPICIOUS = 0.05
 """Share of a phase in films from which on it is told; where three phases meet, wedges end as films."""
@@ -77,6 +75,31 @@ class Films:
         through, direct = self.runs.get((label, a, b), 0), self.faces.get((a, b), 0)
         return through / (through + direct) if through else 0.0
 
+    def to_mapping(self, materials: Materials) -> dict[str, Any]:
+        """Return plain values by phase.
+
+        ``fraction``: share of the phase in films; ``crossings``: the two other ``phases`` that most of them
+        part, and the share ``covered`` of their crossings that lead through films; None without films.
+        """
+        return {
+            phase.name: {
+                "fraction": self.fraction(phase.label),
+                "crossings": self._parted(phase.label, materials),
+            }
+            for phase in materials.phases
+        }
+
+    def _parted(self, label: int, materials: Materials) -> dict[str, Any] | None:
+        pair = self._most_parted(label)
+        if pair is None:
+            return None
+        return {"phases": [materials[k].name for k in pair], "covered": self.covered(label, *pair)}
+
+    def _most_parted(self, label: int) -> tuple[int, int] | None:
+        """Return the two phases between which most films of a phase lie."""
+        pairs = {key[1:]: count for key, count in self.runs.items() if key[0] == label}
+        return max(pairs, key=lambda pair: pairs[pair]) if pairs else None
+
     def warnings(
         self, materials: Materials, share: float = SUSPICIOUS, covered: float = COVERED
     ) -> list[str]:
@@ -92,10 +115,9 @@ class Films:
         """
         found = []
         for phase in materials.phases:
-            pairs = {key[1:]: count for key, count in self.runs.items() if key[0] == phase.label}
-            if not pairs:
+            pair = self._most_parted(phase.label)
+            if pair is None:
                 continue
-            pair = max(pairs, key=lambda one: pairs[one])
             of_phase, of_pair = self.fraction(phase.label), self.covered(phase.label, *pair)
             if of_phase < share and of_pair < covered:
                 continue
@@ -142,89 +164,43 @@ def scan(
 
     Notes
     -----
-    Slabs of `SLAB` slices are looked at one after the other: 12 bytes per voxel of a slab, nothing per voxel
-    of the volume.
+    One pass over arrays in memory, of any layout; a file's are read in slabs of `SLAB` slices. No memory per
+    voxel beyond that.
     """
-    if isinstance(phases, np.ndarray):
+    resident = isinstance(phases, np.ndarray) or is_cupy_array(phases)
+    if resident:
         check_phases(phases)
     start, stop = (0, phases.shape[0]) if within is None else within
     if not 0 <= start <= stop <= phases.shape[0]:
         message = f"the slices {start} to {stop} are not within a volume of {phases.shape[0]}; give others"
         raise InputError(message)
+    if resident:
+        return _count(phases, labels, (start, stop))
     found = Films()
     for first in range(start, stop, SLAB):
         last = min(first + SLAB, stop)
         low, high = max(first - THICKNESS, 0), min(last + THICKNESS, phases.shape[0])
-        found += _count(phases[low:high], labels, first - low, last - low)
+        found += _count(np.asarray(phases[low:high]), labels, (first - low, last - low))
     return found
 
 
-def _count(block: Any, labels: Sequence[int] | None, start: int, stop: int) -> Films:
-    """Count the films of the slices from ``start`` to ``stop`` of a block."""
-    xp = array_namespace(block)
-    present = np.flatnonzero(_histogram(xp, block[start:stop]))
-    known = [int(label) for label in present if labels is None or label in labels]
-    around = [
-        int(label) for label in np.flatnonzero(_histogram(xp, block)) if labels is None or label in labels
-    ]
-    number = np.full(256, _NONE, np.uint8)
-    number[around] = np.arange(len(around), dtype=np.uint8)
-    classes = xp.asarray(number)[block]
-    inner = classes[start:stop]
-    voxels = {label: int((inner == number[label]).sum()) for label in known}
-    thin = xp.zeros(block.shape, dtype=bool)
-    runs: dict[tuple[int, int, int], int] = {}
-    faces: dict[tuple[int, int], int] = {}
-    for a, b in combinations(around, 2):
-        ends = classes == number[a], classes == number[b]
-        crossings = np.zeros(256, np.int64)
-        for axis in range(3):
-            crossings += _mark(xp, classes, ends, thin, axis, (start, stop))
-        direct = sum(_touching(xp, ends, axis, (start, stop)) for axis in range(3))
-        faces |= {(a, b): direct} if direct else {}
-        runs |= {(label, a, b): int(n) for label in around if (n := crossings[number[label]])}
-    counts = _histogram(xp, inner[thin[start:stop]])
-    films = {label: int(counts[number[label]]) for label in known}
-    return Films(voxels, films, runs, faces)
+def _count(block: Any, labels: Sequence[int] | None, rows: tuple[int, int]) -> Films:
+    """Count the films of some slices of a block."""
+    implementation = _cuda if is_cupy_array(block) else _cpu
+    if labels is None:
+        labels = np.flatnonzero(implementation.boundary.label_counts(block)).tolist()
+    known = sorted(labels)
+    number = np.full(256, NO_PHASE, np.uint8)
+    number[known] = np.arange(len(known))
+    counts = implementation.films.count(block, number, len(known), rows)
 
+    def named(table: np.ndarray) -> dict[Any, int]:
+        places = np.argwhere(table)
+        return {tuple(known[k] for k in place): int(table[tuple(place)]) for place in places}
 
-def _mark(
-    xp: Any, classes: Any, ends: tuple[Any, Any], thin: Any, axis: int, rows: tuple[int, int]
-) -> np.ndarray:
-    """Mark the voxels of runs of one or two voxels along an axis between two phases.
-
-    Returns how many runs of each class there are; a run is of the slice of its first voxel.
-    """
-    found = np.zeros(256, np.int64)
-    for thick in range(1, THICKNESS + 1):
-        length = classes.shape[axis] - thick - 1
-        if length < 1:
-            break
-        at = [(slice(None),) * axis + (slice(k, k + length),) for k in range(thick + 2)]
-        run = (ends[0][at[0]] & ends[1][at[-1]]) | (ends[1][at[0]] & ends[0][at[-1]])
-        for k in range(1, thick + 1):
-            run &= ~(ends[0] | ends[1])[at[k]] & (classes[at[k]] != _NONE)
-            run &= classes[at[k]] == classes[at[1]]
-        for k in range(1, thick + 1):
-            marked = thin[at[k]]
-            marked |= run
-        begin = 1 if axis == 0 else 0
-        counted = slice(max(rows[0] - begin, 0), max(rows[1] - begin, 0))
-        found += _histogram(xp, classes[at[1]][counted][run[counted]])
-    return found
-
-
-def _touching(xp: Any, ends: tuple[Any, Any], axis: int, rows: tuple[int, int]) -> int:
-    """Return the faces between two phases across an axis; a face is of the slice of its first voxel."""
-    here, there = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
-    faces = (ends[0][here] & ends[1][there]) | (ends[1][here] & ends[0][there])
-    return int(xp.sum(faces[rows[0] : rows[1]]))
-
-
-def _histogram(xp: Any, values: Any) -> np.ndarray:
-    """Return how many voxels each of the 256 labels has, on the host."""
-    counts = xp.bincount(xp.reshape(values, (-1,)), minlength=256)
-    return np.asarray(counts.get() if hasattr(counts, "get") else counts)
+    present = {label: int(n) for label, n in zip(known, counts.voxels, strict=True) if n}
+    films = {label: int(n) for label, n in zip(known, counts.films, strict=True) if label in present}
+    return Films(present, films, named(counts.runs), named(counts.faces))
 
 
 def _sum(one: Mapping[Any, int], other: Mapping[Any, int]) -> dict[Any, int]:

@@ -11,6 +11,7 @@ from tripoint import (
     _cuda,
     boundary,
     distance,
+    films,
     graph,
     particles,
     percolation,
@@ -158,6 +159,7 @@ def _analyze(
         voxels = percolation.measure(phases, materials, connectivity=configuration["connectivity"])
     with record.step("boundary"):
         scan = boundary.scan(phases, spacing, materials.junction_labels, access=voxels.access)
+        thin = films.scan(phases, materials.labels)
     with record.step("junction length"):
         edges = boundary.junction_edges(phases, spacing, materials.junction_labels, access=voxels.access)
         scan = scan.with_edges(edges)  # which lets go of the access
@@ -188,7 +190,7 @@ def _analyze(
     return Result(
         sample=sample,
         graph=built,
-        summary=summary.summarize(sample, scan, voxels, intervals, built, record, entries),
+        summary=summary.summarize(sample, scan, thin, voxels, intervals, built, record, entries),
         regions=regions,
         junction_map=scan.junction_map,
     )
@@ -199,7 +201,7 @@ def _load_code(device: str) -> None:
     if device == "cuda":
         _cuda.device.check()
     side = "tripoint._cuda" if device == "cuda" else "tripoint._cpu"
-    for room in ("boundary.regions", "distance", "particles", "percolation"):
+    for room in ("boundary.regions", "distance", "films", "particles", "percolation"):
         import_module(f"{side}.{room}")
     import_module("scipy.sparse.csgraph")
 

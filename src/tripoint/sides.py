@@ -43,6 +43,35 @@ class Counts(NamedTuple):
     junction_map: Any
 
 
+NO_PHASE = 255
+"""Class of voxels whose label is none that counts, where films are looked for."""
+
+
+class FilmCounts(NamedTuple):
+    """What one pass counts of films, on the host, int64.
+
+    ``voxels`` and ``films`` (classes,): all of a phase and those in films. ``runs`` (classes, classes,
+    classes): crossings through films of the first between the other two, ascending. ``faces`` (classes,
+    classes): faces between two phases, ascending.
+    """
+
+    voxels: np.ndarray
+    films: np.ndarray
+    runs: np.ndarray
+    faces: np.ndarray
+
+    @classmethod
+    def of(cls, counts: np.ndarray, classes: int) -> FilmCounts:
+        """Take voxels, films, faces and runs that stand one after the other."""
+        voxels, films, faces, runs = np.split(counts, np.cumsum([classes, classes, classes**2]))
+        return cls(voxels, films, runs.reshape((classes,) * 3), faces.reshape((classes,) * 2))
+
+    @classmethod
+    def empty(cls, classes: int) -> FilmCounts:
+        """Return counts of 0."""
+        return cls.of(np.zeros(classes * (2 + classes + classes**2), np.int64), classes)
+
+
 class Edges(NamedTuple):
     """Columns of :class:`tripoint.boundary.JunctionEdges`, where the phases live."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tripoint._version import __version__
 from tripoint.boundary import BoundaryScan, Interface, Junction
+from tripoint.films import Films
 from tripoint.graph import Graph
 from tripoint.io.tables import plain
 from tripoint.percolation import Percolation, PhasePercolation, utilization
@@ -35,6 +36,7 @@ COARSE = 6.0
 def summarize(
     sample: Sample,
     scan: BoundaryScan,
+    thin: Films,
     voxels: Percolation,
     intervals: Representativity,
     graph: Graph,
@@ -58,6 +60,7 @@ def summarize(
         "junctions_total": _junctions_total(scan.junctions_total),
         "interfaces": [_interface(interface, names) for interface in scan.interfaces],
         "active_area": _active_area(scan, sample),
+        "films": thin.to_mapping(sample.materials),
         "percolation": {name: _percolation(phase) for name, phase in voxels.phases.items()},
         "carriers": {carrier: _percolation(network) for carrier, network in voxels.carriers.items()},
         "utilization": utilization(graph.nodes, sample.materials),
@@ -72,7 +75,11 @@ def summarize(
         "materials": sample.materials.to_mapping(),
         "run": _run(sample, record),
     }
-    summary["warnings"] = [*voxels.notes, *_warnings(summary, sample, scan, intervals)]
+    summary["warnings"] = [
+        *voxels.notes,
+        *thin.warnings(sample.materials),
+        *_warnings(summary, sample, scan, intervals),
+    ]
     numbers: dict[str, Any] = plain(summary)
     return numbers
 

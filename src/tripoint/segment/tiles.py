@@ -105,7 +105,7 @@ class Tiled:
 
     def __call__(self, block: np.ndarray, wanted: tuple[str, ...] = ()) -> Segmented:
         """Segment a slab; see `methods.Method`."""
-        grey = torch.from_numpy((self.normalisation or self.trained.normalisation)(block))
+        grey = self._normalised(block)
         depth = block.shape[1] - 2 * self.halo
         classes = np.empty((depth, *block.shape[2:]), np.uint8)
         probabilities = uncertainty = None
@@ -125,6 +125,18 @@ class Tiled:
                 found = scores[-1].float() if DISAGREEMENT in wanted else _entropy(shares)
                 uncertainty[z] = found.clamp(0, 1).cpu().numpy()
         return Segmented(classes, probabilities, uncertainty)
+
+    def planes(self, block: np.ndarray) -> Iterator[torch.Tensor]:
+        """Give the labels of one slice after the other, (y, x) uint8 on the device.
+
+        ``block`` is that of a call.
+        """
+        labels = torch.tensor(self.materials.labels, dtype=torch.uint8, device=self.device)
+        for scores in self._slices(self._normalised(block)):
+            yield labels[scores[: len(labels)].argmax(0)]
+
+    def _normalised(self, block: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy((self.normalisation or self.trained.normalisation)(block))
 
     def _slices(self, grey: torch.Tensor) -> Iterator[torch.Tensor]:
         """Give what `_slice` returns, smoothed, of one slice after the other; a few are in memory."""
