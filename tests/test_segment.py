@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from scipy import ndimage
 from sklearn.metrics import f1_score, jaccard_score
 
 from grey import MATERIALS, composite, photographed
@@ -316,13 +317,31 @@ def test_islands_go_to_what_surrounds_them_also_across_slabs(depth):
     np.testing.assert_array_equal(phases, kept)
 
 
+def test_what_takes_an_island_is_nearest_to_it(backend):
+    phases = np.random.default_rng(0).integers(0, 3, (9, 14, 15), np.uint8)
+    phases[2:7, 3:9, 3:10] = 1
+    pieces = np.zeros(phases.shape, int)
+    for label in range(3):
+        found, count = ndimage.label(phases == label)
+        pieces[found > 0] = found[found > 0] + pieces.max()
+        assert count
+    gone = (np.bincount(pieces.ravel()) < 12)[pieces]
+    cleaned = backend.put(phases.copy())
+    assert remove_islands(cleaned, 12) == gone.sum() > 0
+    cleaned = backend.get(cleaned)
+    np.testing.assert_array_equal(cleaned[~gone], phases[~gone])
+    nearest = ndimage.distance_transform_edt(gone)
+    for label in range(3):
+        of_label = ndimage.distance_transform_edt(gone | (phases != label))
+        taken = gone & (cleaned == label)
+        np.testing.assert_allclose(of_label[taken], nearest[taken])
+
+
 def test_islands_below_a_physical_size_go(tmp_path, image):
     method = otsu(image)
     summary = predict(image, method, tmp_path / "out", spacing=0.5, smallest=20 * 0.125)
     assert summary["cleaned_voxels"] > 0
     found = read(tmp_path / "out", materials=MATERIALS).phases
-    from scipy import ndimage
-
     for label in range(3):
         pieces, _ = ndimage.label(found == label)
         assert np.bincount(pieces.ravel())[1:].min() >= 20

@@ -395,6 +395,30 @@ def test_train_predict_evaluate_analyze_by_commands(folder, tmp_path, capsys, mo
     assert (tmp_path / "graph" / "summary.json").is_file()
 
 
+def test_an_analysis_of_grey_values_is_that_of_their_segmentation(folder, learned, tmp_path, capsys):
+    checkpoint, grey = learned[0], folder / "grey.tif"
+    predict(grey, Tiled(Trained.load(checkpoint / "model.pt")), tmp_path / "phases", spacing=0.5)
+    expected = read(tmp_path / "phases", materials=MATERIALS).phases
+    words = [f"segment.checkpoint={checkpoint}", "spacing=0.5", "subvolumes=0", f"output={tmp_path / 'out'}"]
+    assert cli.main(["analyze", f"input={grey}", "materials.terminals.ion=z-", *words]) == 0
+    found = read(tmp_path / "out" / "volume.zarr", materials=MATERIALS)
+    np.testing.assert_array_equal(found.phases, expected)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["sample"]["name"] == "grey"
+    assert summary["materials"]["terminals"] == {"ion": "z-"}
+    told = summary["run"]["configuration"]["input"]
+    assert told["checkpoint"] == str((checkpoint / "model.pt").resolve())
+    for words, said in (
+        (["roi=[[0,9],null,null]"], "roi is given, and grey values are segmented whole"),
+        (["materials=solid_oxide_electrode"], "the network was trained on three with the phases"),
+        (["segment.smooth=9"], "smooth is 9"),
+    ):
+        given = ["spacing=0.5", f"segment.checkpoint={checkpoint}", f"output={tmp_path / 'other'}", *words]
+        assert cli.main(["analyze", f"input={grey}", *given]) == 1
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

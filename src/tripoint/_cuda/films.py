@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cupy as cp
 import numpy as np
@@ -13,7 +14,7 @@ from tripoint.sides import FilmCounts
 THREADS, BLOCKS = 256, 2048
 
 
-def count(phases, number, classes, rows):
+def count(phases: cp.ndarray, number: np.ndarray, classes: int, rows: Sequence[int]) -> FilmCounts:
     """Count films, crossings through them and faces owned by some slices; parameters as of the host side.
 
     Notes

@@ -11,8 +11,10 @@ from tripoint.cli.messages import say
 from tripoint.cli.output import added, is_done, output_beside, target_of
 from tripoint.cli.progress import shown
 from tripoint.cli.settings import check_section, check_text, stem
+from tripoint.cli.trained import Network
 from tripoint.errors import InputError, MaterialsError
 from tripoint.materials import Materials, shipped
+from tripoint.record import Progress
 from tripoint.sample import Sample
 
 log = logging.getLogger("tripoint")
@@ -20,34 +22,25 @@ log = logging.getLogger("tripoint")
 
 def run(settings: dict[str, Any]) -> None:
     """Read, analyse, save, as the settings of ``conf/analyze.yaml`` say."""
+    network = None
+    if check_section(settings, "segment")["checkpoint"] is not None:
+        network = Network.of(settings)
     source = check_text(settings, "input")
-    materials = _materials(settings["materials"])
+    materials = _materials(settings["materials"]) if network is None else network.materials
     how = analysis_of(settings, materials)
     activity = _activity(settings)
+    inputs = (source,) if network is None else (*network.images, network.checkpoint)
     target = target_of(
         settings,
-        str(settings["name"] or stem(source)),
-        inputs=(source, activity, settings["map"]["affine"]),
+        str(settings["name"] or stem(settings["input"])),
+        inputs=(*inputs, activity, settings["map"]["affine"]),
         paths=("input",),
     )
     if is_done(target, settings["output"]):
         return
     output, overwrite = output_beside(settings, target)
     with shown() as progress:
-        sample = io.read(
-            source,
-            spacing=settings["spacing"],
-            units=settings["units"],
-            materials=materials,
-            roi=settings["roi"],
-            shape=settings["shape"],
-            dtype=settings["dtype"],
-            byte_order=settings["byte_order"],
-            channel=settings["channel"],
-            name=settings["name"],
-            device=settings["device"],
-            progress=progress,
-        )
+        sample = _read(settings, materials, progress) if network is None else network.sample(progress)
         if activity not in (None, "simulate"):
             activity = measured.read(activity, sample, settings["map"])
         # Before the analysis, so that it is not in vain where there are none.
@@ -55,8 +48,7 @@ def run(settings: dict[str, Any]) -> None:
         result = pipeline.analyze(
             sample,
             activity=activity,
-            # Reading has chosen, and said so.
-            **{**how, "device": "cpu" if sample.device == "cpu" else settings["device"]},
+            **(how if network is not None else _where_read(how, sample)),
             progress=progress,
         )
         if probabilities is not None:
@@ -78,6 +70,28 @@ def run(settings: dict[str, Any]) -> None:
     where = ran["device_name"] or ran["device"]
     log.info("analysed in %.1f s on the device '%s'", sum(ran["seconds"].values()), where)
     say(added(target) if output is None else str(output / "report.html"))
+
+
+def _read(settings: dict[str, Any], materials: Materials, progress: Progress) -> Sample:
+    return io.read(
+        settings["input"],
+        spacing=settings["spacing"],
+        units=settings["units"],
+        materials=materials,
+        roi=settings["roi"],
+        shape=settings["shape"],
+        dtype=settings["dtype"],
+        byte_order=settings["byte_order"],
+        channel=settings["channel"],
+        name=settings["name"],
+        device=settings["device"],
+        progress=progress,
+    )
+
+
+def _where_read(how: dict[str, Any], sample: Sample) -> dict[str, Any]:
+    """Return how to analyse where the sample was read to: reading has chosen, and said so."""
+    return {**how, "device": "cpu"} if sample.device == "cpu" else how
 
 
 def _materials(mapping: dict[str, Any]) -> Materials:

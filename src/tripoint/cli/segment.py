@@ -10,7 +10,8 @@ from typing import Any
 from tripoint.cli.messages import say
 from tripoint.cli.output import output_of
 from tripoint.cli.progress import shown
-from tripoint.cli.settings import check_number, check_section, check_switch, check_text, read_list
+from tripoint.cli.settings import check_section, check_switch, check_text, read_list
+from tripoint.cli.trained import images_of, smallest_of, trained_method
 from tripoint.errors import InputError, MaterialsError
 from tripoint.materials import Materials, shipped
 
@@ -40,7 +41,7 @@ def _train(settings: dict[str, Any]) -> None:
     if "network" not in method:
         message = f"method={method['name']} needs no training; use it with mode=predict, or train method=unet"
         raise InputError(message)
-    images, labels = _images(settings), check_text(settings, "labels")
+    images, labels = images_of(settings, "images"), check_text(settings, "labels")
     materials = _materials(settings)
     folder = Path(check_text(settings, "output"))
     if check_switch(settings, "overwrite"):
@@ -78,9 +79,8 @@ def _train(settings: dict[str, Any]) -> None:
 def _predict(settings: dict[str, Any]) -> None:
     from tripoint.segment.prediction import SUMMARY, Wanted, predict
 
-    images = _images(settings)
+    images = images_of(settings, "images")
     output, overwrite = output_of(settings)
-    smallest = settings["smallest"]
     method, origin = _method(settings, images)
     with shown() as progress:
         summary = predict(
@@ -89,7 +89,7 @@ def _predict(settings: dict[str, Any]) -> None:
             output,
             channels=read_list(settings["channels"]),
             wanted=Wanted(settings["probabilities"], settings["uncertainty"]),
-            smallest=None if smallest == "auto" else check_number(smallest, "smallest"),
+            smallest=smallest_of(settings),
             spacing=read_list(settings["spacing"]),
             units=settings["units"],
             name=settings["name"],
@@ -115,7 +115,7 @@ def _evaluate(settings: dict[str, Any]) -> None:
             labels,
             output,
             materials=settings["materials"] if settings["materials"].get("phases") else None,
-            images=_images(settings) if settings["images"] is not None else None,
+            images=images_of(settings, "images") if settings["images"] is not None else None,
             channels=read_list(settings["channels"]),
             slices=_numbers(settings, "slices"),
             unlabelled=settings["unlabelled"],
@@ -139,7 +139,7 @@ def _method(settings: dict[str, Any], images: Any) -> tuple[Any, dict[str, Any]]
     given = check_section(settings, "method")
     channels = read_list(settings["channels"])
     if "network" in given:
-        return _network(settings, images, channels)
+        return trained_method(settings, images, settings)
     if settings["checkpoint"] is not None:
         message = f"checkpoint is given, and method={given['name']} takes none; leave out one of the two"
         raise InputError(message)
@@ -149,75 +149,6 @@ def _method(settings: dict[str, Any], images: Any) -> tuple[Any, dict[str, Any]]
     with volumes.opened(images, channels) as grey:
         method = instantiate(arguments, _convert_="all").fit(grey, _materials(settings))
     return method, {"method": given}
-
-
-def _network(settings: dict[str, Any], images: Any, channels: Any) -> tuple[Any, dict[str, Any]]:
-    from tripoint.segment import volumes
-    from tripoint.segment.checkpoint import Trained
-    from tripoint.segment.normalisation import Normalisation
-    from tripoint.segment.tiles import Tiled
-    from tripoint.segment.training import WEIGHTS
-
-    if settings["checkpoint"] is None:
-        message = (
-            "the checkpoint is missing; give checkpoint=FOLDER of a training, or a method that needs none: "
-            "method=multi_otsu, kmeans or watershed"
-        )
-        raise InputError(message)
-    path = Path(check_text(settings, "checkpoint")).expanduser()
-    path = path / WEIGHTS if path.is_dir() else path
-    trained = Trained.load(path)
-    own = settings["normalise"] == "volume"
-    if settings["normalise"] not in ("training", "volume"):
-        message = f"normalise is {settings['normalise']!r}; expected training or volume"
-        raise InputError(message)
-    normalisation = None
-    with volumes.opened(images, channels) as grey:
-        trained.check(grey, own_scale=own)
-        if own:
-            normalisation = Normalisation.of_volume(grey)
-        _tell_spacing(trained, grey.spacing(read_list(settings["spacing"]), settings["units"]))
-    device = _device(settings["device"])
-    half = device == "cuda" if settings["half"] == "auto" else check_switch(settings, "half")
-    tiling = {key: settings[key] for key in ("tile", "overlap", "batch_size", "smooth")}
-    method = Tiled(trained, **tiling, device=device, half=half, normalisation=normalisation)
-    origin = {"checkpoint": str(path.resolve()), "networks": len(trained.networks), "half": half, **tiling,
-              "normalise": settings["normalise"], "trained_on": trained.about.get("trained_on")}  # fmt: skip
-    return method, {**origin, "weights": _when(path)}
-
-
-def _when(path: Path) -> list[int]:
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns]
-
-
-def _tell_spacing(trained: Any, spacing: Any) -> None:
-    """Warn where voxels are of another size than those of the training."""
-    known = trained.about.get("spacing")
-    if known and spacing and any(abs(a / b - 1) > 0.1 for a, b in zip(spacing, known, strict=True)):
-        log.warning(
-            "warning: the network was trained on voxels of %s µm, and these are of %s µm; what it knows of "
-            "shapes and "
-            "blur holds for the former",
-            " × ".join(f"{size:g}" for size in known),
-            " × ".join(f"{size:g}" for size in spacing),
-        )
-
-
-def _device(given: Any) -> str:
-    import torch
-
-    if given not in ("auto", "cpu", "cuda"):
-        message = f"there is no device {given!r}; use cpu, cuda or auto"
-        raise InputError(message)
-    return ("cuda" if torch.cuda.is_available() else "cpu") if given == "auto" else str(given)
-
-
-def _images(settings: dict[str, Any]) -> Any:
-    given = read_list(settings["images"])
-    if isinstance(given, list) and given:
-        return [str(path) for path in given]
-    return check_text(settings, "images")
 
 
 def _numbers(settings: dict[str, Any], key: str) -> list[int] | None:

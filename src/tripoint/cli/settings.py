@@ -18,7 +18,11 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def stem(path: Any) -> str:
-    """Return the name of the result folder that belongs to an input; settings ask for it as ``${stem:…}``."""
+    """Return the name of the result folder that belongs to an input; settings ask for it as ``${stem:…}``.
+
+    Of several channels the first gives it.
+    """
+    path = path if isinstance(path, str | Path) or not path else next(iter(path))
     name = Path(str(path).split(":/")[0].rstrip("/")).name
     for ending in (".ome.zarr", ".ome.tiff", ".ome.tif"):
         name = name.removesuffix(ending)

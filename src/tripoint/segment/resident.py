@@ -1,4 +1,4 @@
-"""Grey values that become phases in memory, on the device of the network, so that an analysis begins there."""
+"""Grey values that become phases in memory, on the network's device, so that an analysis begins there."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def segmented(
 
     Notes
     -----
-    1 byte per voxel of the volume, on the device, 4 per channel of a slab of 32 slices, and what a tile takes.
+    1 byte per voxel of the volume, on the device, 4 per channel of a slab of 32 slices, and what a tile
+    takes.
     """
     with volumes.opened(images, channels) as grey:
         voxel = grey.spacing(spacing, units)
@@ -86,4 +87,5 @@ def _shared(tensor: torch.Tensor) -> Any:
         return tensor.numpy()
     import cupy
 
+    torch.cuda.empty_cache()  # what the network took is free for what comes
     return cupy.from_dlpack(tensor)

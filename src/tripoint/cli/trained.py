@@ -1,0 +1,181 @@
+"""A trained network as ``conf/applying.yaml`` applies it, in segmentation and before an analysis."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tripoint.cli.settings import check_number, check_section, check_switch, check_text, read_list, stem
+from tripoint.errors import InputError, MaterialsError
+from tripoint.materials import Materials
+from tripoint.record import Progress
+from tripoint.sample import Sample
+
+log = logging.getLogger("tripoint")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that makes the phases of an analysis of grey values, and what the analysis knows of them."""
+
+    settings: dict[str, Any]
+    images: list[str]
+    method: Any
+    origin: dict[str, Any]
+    materials: Materials
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> Network:
+        """Load what the settings of ``tripoint analyze`` name.
+
+        Raises
+        ------
+        InputError
+            Settings that grey values do not have.
+        MaterialsError
+            Other phases than those of the network.
+        """
+        given = [key for key in _OF_PHASES if settings[key] is not None]
+        if given:
+            message = (
+                f"{given[0]} is given, and grey values are segmented whole; crop or convert them before, "
+                "or run tripoint segment mode=predict first"
+            )
+            raise InputError(message)
+        images = images_of(settings, "input")
+        method, origin = trained_method(check_section(settings, "segment"), images, settings)
+        materials = _adopted(method.materials, check_section(settings, "materials"))
+        return cls(settings, [images] if isinstance(images, str) else images, method, origin, materials)
+
+    @property
+    def checkpoint(self) -> str:
+        """Path of its weights."""
+        return str(self.origin["checkpoint"])
+
+    def sample(self, progress: Progress) -> Sample:
+        """Segment the volume, in memory and on the device of the network."""
+        from tripoint.segment.resident import segmented
+
+        how = check_section(self.settings, "segment")
+        found = segmented(
+            self.images,
+            self.method,
+            channels=read_list(how["channels"]),
+            smallest=smallest_of(how),
+            spacing=read_list(self.settings["spacing"]),
+            units=self.settings["units"],
+            name=self.settings["name"] or stem(self.images),
+            origin=self.origin,
+            progress=progress,
+        )
+        return replace(found, materials=self.materials)
+
+
+_OF_PHASES = ("roi", "shape", "dtype", "channel")
+"""Settings that only volumes of phases have."""
+
+
+def _adopted(known: Materials, given: dict[str, Any]) -> Materials:
+    """Return the materials of a network with what is said otherwise, such as terminals."""
+    filled = {key: value for key, value in given.items() if value and key != "name"}
+    phases = filled.get("phases")
+    if phases is None:
+        return Materials.from_mapping({**known.to_mapping(), **filled})
+    found = Materials.from_mapping(given)
+    named, learnt = ({phase.name: phase.label for phase in one.phases} for one in (found, known))
+    if named != learnt:
+        message = (
+            f"the network was trained on {known.name} with the phases {learnt}, and the materials name "
+            f"{named}; leave materials out, or give some with the same phases"
+        )
+        raise MaterialsError(message)
+    return found
+
+
+def trained_method(
+    settings: dict[str, Any], images: Any, sample: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Return a network, ready for some grey volumes, and what decides what it gives.
+
+    Parameters
+    ----------
+    settings : dict
+        Those of ``conf/applying.yaml``.
+    images : path or list of paths
+    sample : dict
+        With ``device``, ``spacing`` and ``units``.
+    """
+    from tripoint.segment import volumes
+    from tripoint.segment.checkpoint import Trained
+    from tripoint.segment.normalisation import Normalisation
+    from tripoint.segment.tiles import Tiled
+    from tripoint.segment.training import WEIGHTS
+
+    if settings["checkpoint"] is None:
+        message = (
+            "the checkpoint is missing; give checkpoint=FOLDER of a training, or a method that needs none: "
+            "method=multi_otsu, kmeans or watershed"
+        )
+        raise InputError(message)
+    path = Path(check_text(settings, "checkpoint")).expanduser()
+    path = path / WEIGHTS if path.is_dir() else path
+    trained = Trained.load(path)
+    own = settings["normalise"] == "volume"
+    if settings["normalise"] not in ("training", "volume"):
+        message = f"normalise is {settings['normalise']!r}; expected training or volume"
+        raise InputError(message)
+    normalisation = None
+    with volumes.opened(images, read_list(settings["channels"])) as grey:
+        trained.check(grey, own_scale=own)
+        if own:
+            normalisation = Normalisation.of_volume(grey)
+        _tell_spacing(trained, grey.spacing(read_list(sample["spacing"]), sample["units"]))
+    device = _device(sample["device"])
+    half = device == "cuda" if settings["half"] == "auto" else check_switch(settings, "half")
+    tiling = {key: settings[key] for key in ("tile", "overlap", "batch_size", "smooth")}
+    method = Tiled(trained, **tiling, device=device, half=half, normalisation=normalisation)
+    origin = {"checkpoint": str(path.resolve()), "networks": len(trained.networks), "half": half, **tiling,
+              "normalise": settings["normalise"], "trained_on": trained.about.get("trained_on")}  # fmt: skip
+    return method, {**origin, "weights": _when(path)}
+
+
+def smallest_of(settings: dict[str, Any]) -> float | None:
+    """Return the volume below which pieces go, µm³, None for what is usual."""
+    given = settings["smallest"]
+    return None if given == "auto" else check_number(given, "smallest")
+
+
+def images_of(settings: dict[str, Any], key: str) -> Any:
+    """Return the path of a grey volume, or those of several channels."""
+    given = read_list(settings[key])
+    if isinstance(given, list) and given:
+        return [str(path) for path in given]
+    return check_text(settings, key)
+
+
+def _when(path: Path) -> list[int]:
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]
+
+
+def _tell_spacing(trained: Any, spacing: Any) -> None:
+    """Warn where voxels are of another size than those of the training."""
+    known = trained.about.get("spacing")
+    if known and spacing and any(abs(a / b - 1) > 0.1 for a, b in zip(spacing, known, strict=True)):
+        log.warning(
+            "warning: the network was trained on voxels of %s µm, and these are of %s µm; what it knows of "
+            "shapes and blur holds for the former",
+            " × ".join(f"{size:g}" for size in known),
+            " × ".join(f"{size:g}" for size in spacing),
+        )
+
+
+def _device(given: Any) -> str:
+    import torch
+
+    if given not in ("auto", "cpu", "cuda"):
+        message = f"there is no device {given!r}; use cpu, cuda or auto"
+        raise InputError(message)
+    return ("cuda" if torch.cuda.is_available() else "cpu") if given == "auto" else str(given)
