@@ -226,7 +226,7 @@ def test_a_constant_image_is_refused(folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def method(learned):
-    return Tiled(Trained.load(learned[0] / "model.pt"))
+    return Tiled(Trained.load(learned[0] / "model.pt"), smooth=0.7)
 
 
 def block(folder, halo=3):
@@ -236,13 +236,13 @@ def block(folder, halo=3):
 
 def test_tiles_agree_with_a_whole_slice(folder, method):
     whole = method(block(folder), ("probabilities",))
-    tiled = Tiled(method.trained, tile=48, overlap=0.5)(block(folder), ("probabilities",))
+    tiled = replace(method, tile=48, overlap=0.5)(block(folder), ("probabilities",))
     assert (whole.classes == tiled.classes).mean() > 0.97
     np.testing.assert_allclose(tiled.probabilities.sum(axis=0), 1.0, atol=1e-5)
 
 
 def test_a_tile_larger_than_the_volume_is_the_volume(folder, method):
-    larger = Tiled(method.trained, tile=4096)(block(folder))
+    larger = replace(method, tile=4096)(block(folder))
     np.testing.assert_array_equal(larger.classes, method(block(folder)).classes)
     odd = block(folder)[..., :37, :21]
     assert method(odd).classes.shape == (6, 37, 21)
@@ -258,6 +258,16 @@ def test_smoothing_is_a_gaussian_over_the_probabilities_also_along_z(folder, met
         found = method(next(iter(grey.blocks([(6, 12)], 3))), ("probabilities",)).probabilities
     expected = ndimage.gaussian_filter(wide, (0, 0.7, 0.7, 0.7), mode="nearest", radius=2)[:, 2:-2]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_width_of_the_smoothing_is_what_held_out_slices_say(folder, method):
+    dice = method.trained.about["smoothing"]
+    assert set(dice) == {"0.7", "0.5", "0"}
+    assert all(0.8 < value <= 1 for value in dice.values())
+    assert dice[f"{Tiled(method.trained).width:g}"] == max(dice.values())
+    assert Tiled(replace(method.trained, about={})).width == 0.7
+    rough = replace(method.trained, about={"smoothing": {"0.7": 0.97, "0": 0.98}})
+    assert (Tiled(rough).width, Tiled(rough, smooth=0.4).width) == (0.0, 0.4)
 
 
 def test_normalisations_become_part_of_the_convolutions(method):
@@ -303,7 +313,7 @@ def test_an_ensemble_tells_where_its_networks_disagree(folder, tmp_path):
 
 
 def test_half_precision_changes_little(folder, method):
-    half = Tiled(method.trained, half=True)(block(folder)).classes
+    half = replace(method, half=True)(block(folder)).classes
     assert (half == method(block(folder)).classes).mean() > 0.98
 
 

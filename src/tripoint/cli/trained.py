@@ -137,6 +137,7 @@ def trained_method(
     tiling = {key: settings[key] for key in ("tile", "overlap", "batch_size", "smooth")}
     method = Tiled(trained, **tiling, device=device, half=half, normalisation=normalisation)
     origin = {"checkpoint": str(path.resolve()), "networks": len(trained.networks), "half": half, **tiling,
+              "smooth": method.width,
               "normalise": settings["normalise"], "trained_on": trained.about.get("trained_on")}  # fmt: skip
     return method, {**origin, "weights": _when(path)}
 

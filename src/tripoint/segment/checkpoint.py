@@ -20,6 +20,9 @@ from tripoint.segment.volumes import GreyVolume
 SCHEMA = 1
 """Version of the form of a checkpoint."""
 
+_SMOOTH = 0.7
+"""S.d. of a Gaussian over the probabilities where no slice was held out, voxels."""
+
 _KIND = "segmentation"
 _OWN = "tripoint.segment."
 
@@ -52,6 +55,12 @@ class Trained:
     context: int
     dtypes: tuple[str, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def smooth(self) -> float:
+        """S.d. of a Gaussian over the probabilities that fits the slices held out best, voxels."""
+        dice = self.about.get("smoothing") or {}
+        return float(max(dice, key=lambda width: dice[width])) if dice else _SMOOTH
 
     def check(self, grey: GreyVolume, *, own_scale: bool = False) -> None:
         """Refuse grey volumes that the networks do not fit.

@@ -38,10 +38,11 @@ class Tiled:
         Share of a tile that its neighbour sees too.
     batch_size : int
         Tiles at a time.
-    smooth : float
+    smooth : float, optional
         S.d. of a Gaussian over the probabilities, voxels, also along z: a 2D network decides slice by slice,
         and what it cannot decide flickers from one to the next. Fewer pieces of single voxels come of it,
-        which add triple-phase edges and hardly any volume. 0 for none.
+        which add triple-phase edges and hardly any volume. 0 for none; by default what the slices held out
+        of the training say (`smoothing.compare`).
     device : str
         ``cpu`` or ``cuda``.
     half : bool
@@ -54,7 +55,7 @@ class Tiled:
     tile: int = 512
     overlap: float = 0.25
     batch_size: int = 1
-    smooth: float = 0.7
+    smooth: float | None = None
     device: str = "cpu"
     half: bool = False
     normalisation: Normalisation | None = None
@@ -69,7 +70,7 @@ class Tiled:
                 f"overlap is {self.overlap!r}; expected a share of a tile from 0 to below 1, such as 0.25"
             )
             raise InputError(message)
-        if not 0 <= self.smooth <= _SMOOTHEST:
+        if not 0 <= self.width <= _SMOOTHEST:
             message = (
                 f"smooth is {self.smooth!r}; expected a width from 0 to {_SMOOTHEST} voxels, such as 0.7"
             )
@@ -87,6 +88,11 @@ class Tiled:
     def materials(self) -> Materials:
         """What the phases are."""
         return self.trained.materials
+
+    @property
+    def width(self) -> float:
+        """S.d. of the Gaussian over the probabilities, voxels."""
+        return self.trained.smooth if self.smooth is None else self.smooth
 
     @property
     def halo(self) -> int:
@@ -151,10 +157,10 @@ class Tiled:
 
     def _weights(self) -> list[float]:
         """Return the Gaussian of the smoothing, up to three s.d."""
-        reach = round(3 * self.smooth)
+        reach = round(3 * self.width)
         if not reach:
             return [1.0]
-        values = [math.exp(-(k**2) / (2 * self.smooth**2)) for k in range(-reach, reach + 1)]
+        values = [math.exp(-(k**2) / (2 * self.width**2)) for k in range(-reach, reach + 1)]
         return [value / sum(values) for value in values]
 
     def _slice(self, grey: torch.Tensor) -> torch.Tensor:

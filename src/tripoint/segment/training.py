@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tripoint.learn.epochs import BestWeights, FiniteErrors, Metrics, OwnRandomN
 from tripoint.learn.trainers import fitting, make_trainer
 from tripoint.materials import Materials
 from tripoint.record import Progress
-from tripoint.segment import volumes
+from tripoint.segment import smoothing, volumes
 from tripoint.segment.annotation import UNLABELLED, Annotation, read_annotation
 from tripoint.segment.augmentation import Augmentation
 from tripoint.segment.checkpoint import Trained, make_network
@@ -163,6 +164,10 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
     trained = Trained(
         tuple(networks), plain(network), materials, normalisation, context, dtypes, plain(about)
     )
+    if held is not None:
+        with volumes.opened(images, channels) as grey:
+            about["smoothing"] = smoothing.compare(trained, grey, held)
+        trained = replace(trained, about=plain(about))
     trained.save(target / WEIGHTS)
     record = plain(
         {
