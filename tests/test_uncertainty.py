@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import tripoint as tp
-from tripoint import cli, synth
+from tripoint import cli, synth, uncertainty
 from tripoint.errors import InputError
 from tripoint.synth import Composite
 from tripoint.uncertainty import Probabilities, draw, drawing, figures, intervals, repeat
+from tripoint.uncertainty.fields import Fields
 from tripoint.uncertainty.spread import UNITS
 
 SPACING = (0.5, 0.5, 0.5)
@@ -30,6 +31,17 @@ def test_phases_are_as_frequent_as_they_are_probable(correlation):
     # A field of this correlation has some (2 √π ℓ)³ voxels per independent one.
     independent = np.stack(drawn).size / max(1.0, (2 * math.sqrt(math.pi) * correlation / 0.5) ** 3)
     assert frequent == pytest.approx(shares, abs=4 * math.sqrt(0.25 / independent))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_a_temperature_makes_probabilities_surer_or_less_sure(temperature):
+    shares = np.array([0.6, 0.3, 0.1])
+    given = replace(even(shares), temperature=temperature)
+    drawn = np.stack([draw(given, SPACING, 0.0, (0, number)) for number in range(4)])
+    expected = shares ** (1 / temperature) / (shares ** (1 / temperature)).sum()
+    assert np.bincount(drawn.ravel()) / drawn.size == pytest.approx(
+        expected, abs=4 * math.sqrt(0.25 / drawn.size)
+    )
 
 
 def test_what_is_certain_stays():
@@ -53,6 +65,33 @@ def test_neighbours_agree_over_the_correlation_length(axis):
         assert found == pytest.approx(expected, abs=0.12)
     apart = draw(half, (0.5, 1.0, 0.5), 0.0, (1,)) - 0.5
     assert abs(float((apart[1:] * apart[:-1]).mean() / 0.25)) < 0.02
+
+
+@pytest.mark.parametrize("width", [0.0, 0.4, 1.0, 2.5, 7.3])
+def test_fields_have_unit_variance_in_every_voxel_and_the_correlation_of_filtered_noise(width):
+    fields = Fields((40, 1, 1), (width, 0.0, 0.0), (0,))
+    # The rows of the matrix are what independent numbers are weighted with: their products are covariances.
+    rows = fields._matrices[0].toarray().astype(np.float64)
+    covariance = rows @ rows.T
+    np.testing.assert_allclose(np.diag(covariance), 1, rtol=1e-6)
+    lag = np.abs(np.subtract.outer(np.arange(40), np.arange(40)))
+    if width >= 1:
+        np.testing.assert_allclose(covariance, np.exp(-((lag / (2 * width)) ** 2)), atol=3e-4)
+    else:
+        np.testing.assert_allclose(covariance[lag >= 8], 0, atol=1e-12)
+
+
+def test_fields_are_normal_and_independent_of_each_other():
+    fields = Fields((30, 200, 200), (2.0, 1.0, 1.5), (1, 2))
+    one, other = fields.slab(0, 0, 30), fields.slab(1, 0, 30)
+    assert one.dtype == np.float32
+    # Some (2 √π)³ 2 · 1 · 1.5 voxels are one independent number.
+    independent = one.size / (44.5 * 3)
+    assert abs(one.mean()) < 4 / math.sqrt(independent)
+    assert one.var() == pytest.approx(1, abs=6 / math.sqrt(independent))
+    assert abs((one * other).mean()) < 4 / math.sqrt(independent)
+    assert (np.abs(one) < 1).mean() == pytest.approx(0.6827, abs=0.01)
+    np.testing.assert_array_equal(fields.slab(0, 7, 12), one[7:12])
 
 
 def test_slabs_do_not_matter(monkeypatch):
@@ -97,6 +136,15 @@ def segmented():
     return Probabilities(values, labels), analyse(likeliest)
 
 
+def with_probabilities(sample, probabilities):
+    names = [phase.name for phase in sample.materials.phases]
+    channels = {
+        f"probability_{name}": values.astype(np.float32) / 255
+        for name, values in zip(names, probabilities.values, strict=True)
+    }
+    return replace(sample, channels=channels)
+
+
 def analyse(sample):
     return tp.analyze(sample, subvolumes=0, device="cpu")
 
@@ -107,7 +155,8 @@ def test_an_analysis_is_repeated(segmented):
     found = repeat(result, probabilities, 3, analyse, progress=lambda *words: told.append(words))
     entry = found.summary["uncertainty"]
     assert entry["draws"] == 3
-    assert entry["correlation"] == pytest.approx(3.2)
+    assert entry["correlation"] == pytest.approx(9.6)
+    assert entry["temperature"] == 1.0
     assert [words[1] for words in told] == [0, 1, 2, 3]
     rows = {(row["quantity"], row["of"]): row for row in entry["figures"]}
     assert set(rows) == set(figures(result.summary))
@@ -163,19 +212,43 @@ def test_what_is_no_probability_is_refused(values, told):
         Probabilities(values, (0, 1, 2))
 
 
+@pytest.mark.parametrize("temperature", [0, -1.0, math.nan, math.inf, "hot", True])
+def test_what_is_no_temperature_is_refused(temperature):
+    with pytest.raises(InputError, match="expected a number above 0"):
+        replace(even([0.5, 0.5]), temperature=temperature)
+
+
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [
+        (None, 1.0),
+        ("no JSON", 1.0),
+        ("[]", 1.0),
+        ('{"task": "segment", "smooth": 0.7}', 0.6),
+        ('{"task": "segment", "smooth": 0}', 1.0),
+        ('{"task": "analyze", "smooth": 0.7}', 1.0),
+    ],
+)
+def test_smoothed_probabilities_are_drawn_surer(segmented, tmp_path, summary, expected):
+    probabilities, result = segmented
+    tp.io.write(with_probabilities(result.sample, probabilities), tmp_path / "volume.zarr")
+    if summary is not None:
+        (tmp_path / "summary.json").write_text(summary)
+    materials = result.sample.materials
+    for place in (tmp_path, tmp_path / "volume.zarr"):
+        assert uncertainty.read(place, materials).temperature == expected
+    assert uncertainty.read(tmp_path, materials, temperature=1.3).temperature == 1.3
+
+
 def test_from_the_command_line(segmented, tmp_path, monkeypatch, capsys):
     probabilities, result = segmented
     monkeypatch.chdir(tmp_path)
-    names = [phase.name for phase in result.sample.materials.phases]
-    channels = {
-        f"probability_{name}": values.astype(np.float32) / 255
-        for name, values in zip(names, probabilities.values, strict=True)
-    }
-    tp.io.write(replace(result.sample, channels=channels), "seen.zarr")
+    tp.io.write(with_probabilities(result.sample, probabilities), "seen.zarr")
     words = ["analyze", "input=seen.zarr", "materials=solid_state_cathode", "subvolumes=0", "uncertainty=2"]
-    assert cli.main([*words, "roi=[[4,36],null,null]", "output=out"]) == 0
+    assert cli.main([*words, "roi=[[4,36],null,null]", "temperature=0.8", "output=out"]) == 0
     entry = json.loads((tmp_path / "out" / "summary.json").read_text())["uncertainty"]
     assert entry["draws"] == 2
+    assert entry["temperature"] == 0.8
     assert {row["quantity"] for row in entry["figures"]} == set(UNITS)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "What the segmentation leaves open" in page

@@ -107,7 +107,9 @@ def _materials(mapping: dict[str, Any]) -> Materials:
 def _probabilities(settings: dict[str, Any], sample: Sample) -> uncertainty.Probabilities:
     """Open the probabilities of a sample's phases, and look whether they belong to it."""
     place = settings["probabilities"] or settings["input"]
-    found = uncertainty.read(str(place), sample.materials, settings["roi"])
+    found = uncertainty.read(
+        str(place), sample.materials, settings["roi"], temperature=settings["temperature"]
+    )
     uncertainty.check(sample, found, settings["uncertainty"])
     return found
 

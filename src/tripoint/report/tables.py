@@ -63,7 +63,12 @@ def uncertainty_rows(result: Any) -> dict[str, Any] | None:
         for row in found["figures"]
         if as_float(row["sd"]) > 0
     ]
-    return {"draws": count(found["draws"]), "correlation": number(found["correlation"]), "rows": rows}
+    return {
+        "draws": count(found["draws"]),
+        "correlation": number(found["correlation"]),
+        "temperature": number(found["temperature"]) if "temperature" in found else None,
+        "rows": rows,
+    }
 
 
 _QUANTITIES = {

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage, special
+from scipy import special
 
 from tripoint.errors import InputError
 from tripoint.sample import Spacing
+from tripoint.uncertainty.fields import Fields
 
 SLAB = 32
 """Slices that are drawn together."""
-
-REACH = 4.0
-"""Standard deviations after which the kernel of the noise ends."""
 
 _TINY = 1e-7
 
@@ -31,15 +29,20 @@ class Probabilities:
         uint8, of 255, or float, of 1; anything that is read by slices, as a Zarr array is.
     labels : sequence of int
         Label of each phase, in the order of the first axis.
+    temperature : float
+        What is drawn from is p^(1 / temperature), made to sum to 1: below 1 surer than the values are, above
+        less sure.
 
     Raises
     ------
     InputError
-        Not four axes, another number of phases than labels, or a type that holds no probabilities.
+        Not four axes, another number of phases than labels, a type that holds no probabilities, a temperature
+        of 0 or below.
     """
 
     values: Any
     labels: Sequence[int]
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Check what can be seen without reading."""
@@ -52,6 +55,12 @@ class Probabilities:
             raise InputError(message)
         if kind != np.uint8 and kind.kind != "f":
             message = f"probabilities are {kind}; expected uint8, of 255, or floating point, of 1"
+            raise InputError(message)
+        heat = self.temperature
+        if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0 < heat < np.inf:
+            message = (
+                f"the temperature is {heat!r}; expected a number above 0, 1 for probabilities as they are"
+            )
             raise InputError(message)
 
     @property
@@ -87,14 +96,15 @@ def draw(
 ) -> np.ndarray:
     r"""Draw a volume in which each voxel has each phase with its probability, and neighbours agree.
 
-    .. math:: \mathrm{phase}(x) = \arg\max_k \left[\ln p_k(x) + G_k(x)\right], \qquad
+    .. math:: \mathrm{phase}(x) = \arg\max_k \left[\tfrac{1}{T} \ln p_k(x) + G_k(x)\right], \qquad
               G_k = -\ln(-\ln \Phi(n_k))
 
-    G is Gumbel noise, with which the maximum takes phase k with probability p_k exactly (Gumbel 1954), and Φ
-    the normal distribution of Gaussian random fields n_k of unit variance, one per phase. Neighbouring voxels
-    share what is unknown of them, blur and noise of the same place, so n is smooth: its autocorrelation is
-    exp(−(r / 2ℓ)²) over a distance r. Voxels drawn each for itself would make of every interface a
-    froth, with far more boundary than any volume that the segmentation thinks possible.
+    G is Gumbel noise, with which the maximum takes phase k with a probability of p_k (at the temperature T
+    of 1) exactly (Gumbel 1954), and Φ the normal distribution of Gaussian random fields n_k of unit variance,
+    one per phase (`fields.Fields`). Neighbouring voxels share what is unknown of them, blur and noise of the
+    same place, so n is smooth: its autocorrelation is exp(−(r / 2ℓ)²) over a distance r. Voxels drawn
+    each for itself would make of every interface a froth, with far more boundary than any volume that the
+    segmentation thinks possible.
 
     Parameters
     ----------
@@ -118,62 +128,32 @@ def draw(
 
     Notes
     -----
-    1 byte per voxel for the result; by slabs of 32 slices, whose voxels take 4 bytes per phase and some 30.
+    1 byte per voxel for the result; by slabs of 32 slices, whose voxels take 5 bytes per phase and
+    some 30.
     """
     if not (np.isfinite(correlation) and correlation >= 0):
         message = f"the correlation length is {correlation!r}; expected micrometres, 0 or more"
         raise InputError(message)
     labels = np.asarray(probabilities.labels, np.uint8)
     phases = np.empty(probabilities.shape, np.uint8)
-    width = [correlation / one for one in spacing]
+    fields = Fields(probabilities.shape, [correlation / one for one in spacing], seed)
     for first in range(0, len(phases), SLAB):
         last = min(first + SLAB, len(phases))
         known = probabilities.slab(first, last)
-        best = np.full(known.shape[1:], -np.inf, np.float32)
-        which = np.zeros(best.shape, np.uint8)
-        for number, field in enumerate(_fields(len(labels), first, last, phases.shape, width, seed)):
+        which = known.argmax(axis=0).astype(np.uint8)
+        # Where one phase alone is possible nothing is drawn, and that is most of a volume.
+        several = np.count_nonzero(known, axis=0) > 1
+        best = np.full(int(several.sum()), -np.inf, np.float32)
+        drawn = np.zeros(len(best), np.uint8)
+        for number, share in enumerate(known):
             with np.errstate(divide="ignore"):
-                score = np.log(known[number]) + _gumbel(field)
+                sure = np.log(share[several]) / np.float32(probabilities.temperature)
+            score = sure + _gumbel(fields.slab(number, first, last)[several])
             better = score > best
-            best[better], which[better] = score[better], number
+            best[better], drawn[better] = score[better], number
+        which[several] = drawn
         phases[first:last] = labels[which]
     return phases
-
-
-def _fields(
-    count: int,
-    first: int,
-    last: int,
-    shape: tuple[int, ...],
-    width: Sequence[float],
-    seed: Sequence[int],
-) -> Iterator[np.ndarray]:
-    """Go through smooth Gaussian fields of unit variance, in these slices of volumes of this shape."""
-    halo = int(REACH * width[0] + 0.5)
-    norm = np.prod([_norm(one) for one in width])
-    for number in range(count):
-        white = np.stack(
-            [
-                np.random.default_rng([*seed, number, z + halo]).standard_normal(shape[1:], np.float32)
-                for z in range(first - halo, last + halo)
-            ]
-        )
-        for axis, one in enumerate(width):
-            if one > 0:
-                mode = "constant" if axis == 0 else "wrap"
-                white = ndimage.gaussian_filter1d(white, one, axis=axis, mode=mode, truncate=REACH)
-        yield white[halo : halo + last - first] / np.float32(norm)
-
-
-def _norm(width: float) -> float:
-    """Return the s.d. that a Gaussian filter leaves of white noise, by its own kernel."""
-    if width <= 0:
-        return 1.0
-    reach = int(REACH * width + 0.5)
-    impulse = np.zeros(2 * reach + 1)
-    impulse[reach] = 1
-    kernel = ndimage.gaussian_filter1d(impulse, width, mode="constant", truncate=REACH)
-    return float(np.sqrt((kernel**2).sum()))
 
 
 def _gumbel(field: np.ndarray) -> np.ndarray:

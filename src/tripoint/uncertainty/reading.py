@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,15 @@ from tripoint.io.stored import Box, box_of, box_shape
 from tripoint.materials import Materials
 from tripoint.uncertainty.drawing import Probabilities
 
-VOLUME, CHANNELS, NAME = "volume.zarr", "channels", "probability_"
+VOLUME, SUMMARY, CHANNELS, NAME = "volume.zarr", "summary.json", "channels", "probability_"
+
+SMOOTHED = 0.6
+"""Temperature of probabilities that ``tripoint segment`` smoothed, by which they got too unsure."""
 
 
-def read(path: str | Path, materials: Materials, roi: Any = None) -> Probabilities:
+def read(
+    path: str | Path, materials: Materials, roi: Any = None, *, temperature: float | None = None
+) -> Probabilities:
     """Open the probabilities of all phases, of which only slabs are ever read.
 
     Parameters
@@ -30,11 +36,14 @@ def read(path: str | Path, materials: Materials, roi: Any = None) -> Probabiliti
         With the phases of that names.
     roi : three of None, [start, stop], optional
         As of the phases.
+    temperature : float, optional
+        Of the draws (`drawing.Probabilities`). By default `SMOOTHED`, where the ``summary.json`` beside the
+        volume says that the probabilities were smoothed, and 1 otherwise.
 
     Raises
     ------
     InputError
-        No such volume, or one without the probabilities of every phase.
+        No such volume, or one without the probabilities of every phase; a temperature that is none.
     """
     place = Path(str(path).partition(".zarr:")[0] + ".zarr") if ".zarr:" in str(path) else Path(path)
     place = place / VOLUME if (place / VOLUME).is_dir() else place
@@ -54,7 +63,18 @@ def read(path: str | Path, materials: Materials, roi: Any = None) -> Probabiliti
         message = f"the probabilities in {place} are of different shapes: {sorted(shapes)}; segment anew"
         raise InputError(message)
     stacked = _Stacked(tuple(arrays), box_of(roi, arrays[0].shape))
-    return Probabilities(stacked, [phase.label for phase in materials.phases])
+    if temperature is None:
+        temperature = SMOOTHED if _smoothed(place.parent / SUMMARY) else 1.0
+    return Probabilities(stacked, [phase.label for phase in materials.phases], temperature)
+
+
+def _smoothed(summary: Path) -> bool:
+    """Look whether ``tripoint segment`` smoothed what it wrote."""
+    try:
+        told = json.loads(summary.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and told.get("task") == "segment" and bool(told.get("smooth"))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tripoint.sample import Sample
 from tripoint.uncertainty.drawing import Probabilities, draw
 from tripoint.uncertainty.spread import figures, intervals
 
-VOXELS = 8.0
+VOXELS = 24.0
 """Correlation length where none is given, in voxels: networks err alike over more than blur does."""
 
 LEAST = 2
@@ -44,7 +44,7 @@ def repeat(
     analyze : callable
         Makes a result of a sample, as `pipeline.analyze` with the settings of the result does.
     correlation : float, optional
-        Over how far voxels share what is unknown of them (`drawing.draw`), µm; by default 8 voxels.
+        Over how far voxels share what is unknown of them (`drawing.draw`), µm; by default 24 voxels.
     seed : int
     progress : callable, optional
         Told ``(step, done, total)``.
@@ -52,8 +52,8 @@ def repeat(
     Returns
     -------
     Result
-        ``summary["uncertainty"]`` holds ``draws``, ``correlation`` (µm), ``seed`` and ``figures``, the rows
-        of `spread.intervals`.
+        ``summary["uncertainty"]`` holds ``draws``, ``correlation`` (µm), ``temperature``, ``seed`` and
+        ``figures``, the rows of `spread.intervals`.
 
     Raises
     ------
@@ -77,7 +77,13 @@ def repeat(
     if progress is not None:
         progress("draws", draws, draws)
     table = intervals(drawn, figures(result.summary))
-    told = {"draws": draws, "correlation": length, "seed": seed, "figures": table.to_dict("records")}
+    told = {
+        "draws": draws,
+        "correlation": length,
+        "temperature": float(probabilities.temperature),
+        "seed": seed,
+        "figures": table.to_dict("records"),
+    }
     return replace(result, summary={**result.summary, "uncertainty": plain(told)})
 
 
