@@ -1,12 +1,14 @@
 """Two channels of one sample: what a moved one does not show, and the way from both to the graph."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
 from grey import MATERIALS, composite, photographed
-from tripoint import registration, synth
+from tripoint import cli, films, registration, synth
 from tripoint.errors import InputError
 from tripoint.io import ome_zarr
 from tripoint.segment import volumes
@@ -97,6 +99,24 @@ def test_thresholds_put_no_end_of_the_scale_where_nothing_is_shown(moved):
     assert (found[:, :10] == 1).all()
 
 
+# Films that are truly there
+
+
+def test_films_that_somebody_has_drawn_are_no_fault_of_the_prediction():
+    """Other films than the drawn ones in number, but not many more."""
+    drawn = np.zeros((12, 40, 40), np.uint8)
+    drawn[:, 20:] = 2
+    drawn[:, 20:21, :30] = 1
+    drawn[:4, :8, :8] = 1
+    found = drawn.copy()
+    found[:, 20:21, 30:33] = 1
+    truth, prediction = films.scan(drawn, (0, 1, 2)), films.scan(found, (0, 1, 2))
+    assert len(prediction.warnings(MATERIALS)) == 1
+    assert prediction.warnings(MATERIALS, known=truth) == []
+    nothing = films.scan(np.where(drawn == 1, 0, drawn), (0, 1, 2))
+    assert len(prediction.warnings(MATERIALS, known=nothing)) == 1
+
+
 # The part that is shown
 
 
@@ -123,3 +143,62 @@ def test_a_box_leaves_out_a_gap_inside():
     shown = np.ones((20, 30, 40), bool)
     shown[10, 15, 5] = False
     assert registration.covered(shown) == [[0, 20], [0, 30], [6, 40]]
+
+
+# From raw channels to the graph
+
+
+def test_two_channels_that_lie_askew_become_the_graph_of_the_true_phases(tmp_path, capsys, monkeypatch):
+    """No single channel tells these phases apart; 8 and 16 bit, other voxels, askew, noisy."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tripoint.segment.prediction.SLAB", 32)
+
+    def run(*words):
+        assert cli.main(list(words)) == 0, capsys.readouterr().err
+
+    lies = {"shift": [0.3, -0.2, 0.15], "rotation": [2, -2, 1], "spacing": [0.07] * 3}
+    how = [f"synth.imaging.channels.phase_contrast.{key}={value}" for key, value in lies.items()]
+    run("synth", "output=made.zarr", "synth=solid_oxide_electrode", "shape=[80,72,72]", "seed=2",
+        "channels=[absorption,phase_contrast]", *how)  # fmt: skip
+    for name, kind, top in (("absorption", np.uint16, 40_000), ("phase_contrast", np.uint8, 180)):
+        grey = ome_zarr.read_array(tmp_path / "made.zarr", f"channels/{name}")
+        limits = np.iinfo(kind)
+        tifffile.imwrite(f"{name}.tif", np.clip(grey * top + 0.5, 1, limits.max).astype(kind))
+    sizes = ["spacing=[0.06,0.06,0.06]", "moving_spacing=[0.07,0.07,0.07]"]
+    run("register", "fixed=absorption.tif", "moving=phase_contrast.tif", *sizes, "rotation=5",
+        "truth=made.zarr:channels/phase_contrast", "output=moved")  # fmt: skip
+    told = json.loads((tmp_path / "moved" / "summary.json").read_text())
+    assert told["truth"]["worst_corner"] < 0.06
+    box, seen = told["covered"], "images=[absorption.tif,moved]"
+    assert all(high - low > 50 for low, high in box)
+
+    drawn = "slices=[6,10,14,18,22,26,30,34,38,41,44,47]"
+    run("segment", "mode=train", seen, "labels=made.zarr", drawn, "materials=solid_oxide_electrode",
+        "train.epochs=3", "train.steps=25", "train.patch=64", "train.batch_size=8", "trainer.threads=1",
+        "trainer.tensorboard=false", "output=run")  # fmt: skip
+    run("segment", "mode=predict", seen, "checkpoint=run", "output=phases")
+    found = json.loads((tmp_path / "phases" / "summary.json").read_text())
+    assert 0 < found["not_shown"]["moved"] < 0.25
+    assert any("moved shows nothing" in text for text in found["warnings"])
+
+    mask = "mask=moved/moved.zarr:labels/mask"
+    held = f"slices={list(range(51, box[0][1]))}"
+    run("segment", "mode=evaluate", "prediction=phases", "labels=made.zarr", held, mask, "output=score")
+    score = json.loads((tmp_path / "score" / "summary.json").read_text())
+    assert score["mean_dice"] > 0.95
+    report = (tmp_path / "score" / "report.html").read_text()
+    assert "channel 1" in report
+    assert "channel 2" in report
+
+    figures = []
+    for volume in ("phases", "made.zarr"):
+        run("analyze", f"input={volume}", "materials=solid_oxide_electrode", f"roi={box}", "output=graph",
+            "overwrite=true")  # fmt: skip
+        figures.append(json.loads((tmp_path / "graph" / "summary.json").read_text()))
+    got, true = figures
+    assert got["junctions"][0]["density"] == pytest.approx(true["junctions"][0]["density"], rel=0.1)
+    numbers = [sum(one["count"] for one in side["particles"].values()) for side in figures]
+    assert numbers[0] == pytest.approx(numbers[1], rel=0.1)
+    for one, other in zip(got["interfaces"], true["interfaces"], strict=True):
+        assert one["phases"] == other["phases"]
+        assert one["specific_area"] == pytest.approx(other["specific_area"], rel=0.15)

@@ -31,6 +31,9 @@ SUSPICIOUS = 0.05
 COVERED = 0.25
 """Share of the crossings from one phase to another that lead through films of a third, likewise."""
 
+MANY_MORE = 1.5
+"""Times as many films as there truly are, from which on it is told."""
+
 
 @dataclass(frozen=True)
 class Films:
@@ -101,7 +104,11 @@ class Films:
         return max(pairs, key=lambda pair: pairs[pair]) if pairs else None
 
     def warnings(
-        self, materials: Materials, share: float = SUSPICIOUS, covered: float = COVERED
+        self,
+        materials: Materials,
+        share: float = SUSPICIOUS,
+        covered: float = COVERED,
+        known: Films | None = None,
     ) -> list[str]:
         """Say which phases look like films that blur has made.
 
@@ -112,6 +119,8 @@ class Films:
             Of the phase in films, from which on it is said.
         covered : float
             Of the crossings of two other phases that lead through it, likewise.
+        known : Films, optional
+            Of the true phases; films that are there too are not told, unless there are many more.
         """
         found = []
         for phase in materials.phases:
@@ -119,7 +128,11 @@ class Films:
             if pair is None:
                 continue
             of_phase, of_pair = self.fraction(phase.label), self.covered(phase.label, *pair)
-            if of_phase < share and of_pair < covered:
+            least_of_phase, least_of_pair = share, covered
+            if known is not None:
+                least_of_phase = max(share, MANY_MORE * known.fraction(phase.label))
+                least_of_pair = max(covered, MANY_MORE * known.covered(phase.label, *pair))
+            if of_phase < least_of_phase and of_pair < least_of_pair:
                 continue
             a, b = (materials[label].name for label in pair)
             found.append(

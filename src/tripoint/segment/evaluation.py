@@ -176,7 +176,7 @@ class _Run:
     def warnings(self, materials: Materials) -> list[str]:
         """Say which phases form films in the prediction that nobody has drawn."""
         found, truth = (films.scan(side, materials.labels) for side in self._labelled(materials))
-        return [text for text in found.warnings(materials) if text not in truth.warnings(materials)]
+        return found.warnings(materials, known=truth)
 
     def _labelled(self, materials: Materials) -> tuple[np.ndarray, np.ndarray]:
         table = np.zeros(256, np.uint8)
