@@ -378,6 +378,22 @@ def test_targets_outside_the_room_are_not_called():
 # Command line
 
 
+def test_constant_grey_values_are_refused_and_others_than_those_of_the_training_are_told(
+    folder, learned, tmp_path, capsys
+):
+    grey = tifffile.imread(folder / "grey.tif")
+    tifffile.imwrite(tmp_path / "flat.tif", np.full_like(grey, 7))
+    tifffile.imwrite(tmp_path / "dim.tif", grey // 2)
+    words = ["segment", "mode=predict", f"checkpoint={learned[0]}", "spacing=1"]
+    assert cli.main([*words, f"images={tmp_path / 'flat.tif'}", f"output={tmp_path / 'flat'}"]) == 1
+    assert "flat.tif is constant (7)" in capsys.readouterr().err
+    assert not (tmp_path / "flat").exists()
+    for name, told in (("dim.tif", True), (folder / "grey.tif", False)):
+        output = f"output={tmp_path / str(told)}"
+        assert cli.main([*words, f"images={tmp_path / name}", output]) == 0
+        assert ("set normalise=volume" in capsys.readouterr().err) == told
+
+
 def test_train_predict_evaluate_analyze_by_commands(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     materials = f"materials={json.dumps(MATERIALS.to_mapping())}"

@@ -22,6 +22,7 @@ def stem(path: Any) -> str:
 
     Of several channels the first gives it.
     """
+    path = read_list(path)
     path = path if isinstance(path, str | Path) or not path else next(iter(path))
     name = Path(str(path).split(":/")[0].rstrip("/")).name
     for ending in (".ome.zarr", ".ome.tiff", ".ome.tif"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from tripoint.record import Progress
 from tripoint.sample import Sample
 
 log = logging.getLogger("tripoint")
+
+_SHIFTED, _STRETCHED = 0.5, 1.5
+"""By how much of their range grey values may lie elsewhere than in the training, and be spread wider."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +130,16 @@ def trained_method(
     if settings["normalise"] not in ("training", "volume"):
         message = f"normalise is {settings['normalise']!r}; expected training or volume"
         raise InputError(message)
-    normalisation = None
     with volumes.opened(images, read_list(settings["channels"])) as grey:
         trained.check(grey, own_scale=own)
-        if own:
-            normalisation = Normalisation.of_volume(grey)
+        seen = Normalisation.of_volume(grey)  # refuses what is constant
+        if not own:
+            _tell_scale(trained.normalisation, seen, grey.names)
         _tell_spacing(trained, grey.spacing(read_list(sample["spacing"]), sample["units"]))
     device = _device(sample["device"])
     half = device == "cuda" if settings["half"] == "auto" else check_switch(settings, "half")
     tiling = {key: settings[key] for key in ("tile", "overlap", "batch_size", "smooth")}
-    method = Tiled(trained, **tiling, device=device, half=half, normalisation=normalisation)
+    method = Tiled(trained, **tiling, device=device, half=half, normalisation=seen if own else None)
     origin = {"checkpoint": str(path.resolve()), "networks": len(trained.networks), "half": half, **tiling,
               "smooth": method.width,
               "normalise": settings["normalise"], "trained_on": trained.about.get("trained_on")}  # fmt: skip
@@ -171,6 +175,18 @@ def _tell_spacing(trained: Any, spacing: Any) -> None:
             " × ".join(f"{size:g}" for size in known),
             " × ".join(f"{size:g}" for size in spacing),
         )
+
+
+def _tell_scale(known: Any, seen: Any, names: Sequence[str]) -> None:
+    """Warn where grey values lie elsewhere than in the training."""
+    scales = zip(names, known.centre, known.scale, seen.centre, seen.scale, strict=True)
+    for name, centre, scale, own_centre, own_scale in scales:
+        if abs(own_centre - centre) > _SHIFTED * scale or not 1 / _STRETCHED < own_scale / scale < _STRETCHED:
+            log.warning(
+                "warning: most grey values of %s lie between %.4g and %.4g, and in the training between %.4g "
+                "and %.4g; if the same phase has another grey here, set normalise=volume",
+                name, own_centre - own_scale, own_centre + own_scale, centre - scale, centre + scale,
+            )  # fmt: skip
 
 
 def _device(given: Any) -> str:
