@@ -11,6 +11,8 @@ import tifffile
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
+import tripoint  # noqa: E402
+from backends import has_gpu  # noqa: E402
 from grey import MATERIALS, composite, photographed  # noqa: E402
 from tripoint import cli  # noqa: E402
 from tripoint.errors import DeviceError, InputError  # noqa: E402
@@ -24,6 +26,7 @@ from tripoint.segment.module import SegmentationModule  # noqa: E402
 from tripoint.segment.normalisation import Normalisation  # noqa: E402
 from tripoint.segment.patches import Parts, Patches, boundary_weights, load_slices  # noqa: E402
 from tripoint.segment.prediction import Wanted, predict  # noqa: E402
+from tripoint.segment.resident import segmented  # noqa: E402
 from tripoint.segment.tiles import Tiled, _fused  # noqa: E402
 from tripoint.segment.training import train  # noqa: E402
 
@@ -443,6 +446,17 @@ def test_an_analysis_of_grey_values_is_that_of_their_segmentation(folder, learne
         assert cli.main(["analyze", f"input={grey}", *given]) == 1
         assert said in capsys.readouterr().err
         assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.skipif(not (torch.cuda.is_available() and has_gpu()), reason="no GPU")
+@pytest.mark.parametrize("half", [False, True])
+def test_phases_stay_on_the_gpu(folder, learned, half):
+    trained = Trained.load(learned[0] / "model.pt")
+    there = segmented(folder / "grey.tif", Tiled(trained, device="cuda", half=half), spacing=1.0)
+    here = segmented(folder / "grey.tif", Tiled(trained), spacing=1.0)
+    assert (there.device, here.device) == ("cuda", "cpu")
+    assert (there.to("cpu").phases == here.phases).mean() > (0.99 if half else 0.999)
+    assert tripoint.analyze(there, device="cuda").regions.device is not None
 
 
 @pytest.mark.parametrize(
