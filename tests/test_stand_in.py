@@ -170,9 +170,34 @@ def test_values_that_race_for_an_element_are_refused(stand_in):
 def test_sums_of_floats_by_atomics_are_refused(stand_in):
     x = stand_in.arange(3)
     with pytest.raises(NotImplementedError):
-        stand_in.bincount(x, weights=stand_in.ones(3))
+        stand_in.bincount(x, weights=stand_in.ones(3) / 3)
     with pytest.raises(NotImplementedError):
         stand_in.add.reduceat(stand_in.ones(3), stand_in.asarray([0, 1]))
+
+
+def test_sums_of_whole_weights_are_exact(cp):
+    sums = cp.bincount(cp.asarray([0, 2, 0]), weights=cp.asarray([3.0, 2.0, 2.0**40]), minlength=4)
+    assert sums.dtype == np.float64
+    assert sums.get().tolist() == [3 + 2.0**40, 0, 2, 0]
+
+
+def test_interpolation_transforms_and_shifts(cp):
+    from cucim.skimage.registration import phase_cross_correlation
+    from cupyx.scipy import ndimage
+
+    x = cp.asarray(np.random.default_rng(0).random((6, 7, 8)), dtype=cp.float32)
+    moved = ndimage.affine_transform(x, cp.eye(3), [0.5, 0.0, 0.0], (5, 7, 8), order=1, mode="nearest")
+    assert moved.dtype == np.float32
+    np.testing.assert_allclose(moved.get(), ((x[:-1] + x[1:]) / 2).get(), atol=1e-6)
+    with pytest.raises((TypeError, AttributeError)):
+        ndimage.affine_transform(x, np.eye(3), [0.5, 0.0, 0.0])
+    spectrum = cp.fft.rfftn(x, [8, 8, 8])
+    assert (spectrum.shape, spectrum.dtype) == ((8, 8, 5), np.complex64)
+    np.testing.assert_allclose(cp.fft.irfftn(spectrum, [8, 8, 8])[:6, :7].get(), x.get(), atol=1e-5)
+    slopes = cp.gradient(cp.asarray([[1.0, 2.0, 4.0]]), axis=(1,))
+    np.testing.assert_allclose((slopes[0] if isinstance(slopes, list) else slopes).get(), [[1, 1.5, 2]])
+    shift, _, _ = phase_cross_correlation(cp.roll(x, 2, axis=1), x, upsample_factor=10)
+    np.testing.assert_allclose(np.asarray(shift, float), [0, 2, 0], atol=0.1)
 
 
 def test_other_names_are_missing_and_say_so(stand_in):

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, is_cupy_array
 
-from tripoint import registration
+from tripoint import _cuda, registration
 from tripoint._version import __version__
-from tripoint.errors import DeviceError, InputError
+from tripoint.errors import DeviceMemoryError, InputError
 from tripoint.io import ome_zarr, spectra, stack, tables
 from tripoint.io.folder import check_output, result_folder
 from tripoint.io.units import to_micrometres
 from tripoint.record import Progress
 from tripoint.report import registration as report
 from tripoint.sample import Spacing, check_spacing, choose_device
+from tripoint.tables import on_host
+
+log = logging.getLogger(__name__)
 
 RIM = 0.05  # of the outer faces with one extreme value, above which it looks like what was not measured
 GREY = 16  # values from which on a volume is no set of labels
@@ -94,7 +99,7 @@ class Read:
     Parameters
     ----------
     values : (z, y, x) float32
-        NaN where it was not measured.
+        NaN where it was not measured; on the host or the GPU.
     dtype : numpy.dtype
         As stored.
     voxel : (z, y, x)
@@ -103,10 +108,14 @@ class Read:
         From the part that was read to the whole volume, µm.
     """
 
-    values: np.ndarray
+    values: Any
     dtype: np.dtype[Any]
     voxel: Spacing
     corner: np.ndarray
+
+    def on_gpu(self) -> Read:
+        """Return the same with its values on the GPU."""
+        return replace(self, values=_cuda.transfer.to_device(self.values))
 
 
 def align(  # noqa: PLR0913  # each of them is one word on the command line
@@ -120,7 +129,7 @@ def align(  # noqa: PLR0913  # each of them is one word on the command line
     start: str | Path | None = None,
     truth: str | Path | None = None,
     outside: float | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     name: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -140,8 +149,9 @@ def align(  # noqa: PLR0913  # each of them is one word on the command line
         volume's corner, whatever part of it is taken.
     outside : float, optional
         Value of voxels that the moving volume does not show; 0, and NaN for real numbers, by default.
-    device : {"cpu", "auto"}
-        Registration runs on the host.
+    device : {"auto", "cpu", "cuda"}
+        ``auto`` takes the GPU where there is one and the volumes fit, and logs which device that is. On the
+        GPU they stay; figures and pictures come from there, and the moved volume slab by slab.
     name : str, optional
     overwrite : bool
         Whether an older result may be replaced.
@@ -157,79 +167,141 @@ def align(  # noqa: PLR0913  # each of them is one word on the command line
     InputError
         Files that cannot be read, volumes without contrast or overlap, as the functions above.
     DeviceError
-        ``device="cuda"``.
+        ``device="cuda"`` where there is no GPU.
+    DeviceMemoryError
+        With ``device="cuda"``: the volumes do not fit there. With ``auto`` the work is then done on the host,
+        and a line of the log says why.
     OutputError
         The folder exists or cannot be written; nothing is left then.
 
     Notes
     -----
-    Memory: 17 bytes per voxel of the moving volume, 4 of the fixed one, and some 0.5 GB.
-    The moved volume lies on the disk while it is made.
+    Memory: 17 bytes per voxel of the moving volume, 4 of the fixed one, and some 0.5 GB, on the host or on
+    the GPU; then on the host 4 per voxel of either. The moved volume lies on the disk while it is made.
     """
-    target, begun = check_output(output, overwrite), time.perf_counter()
-    _check_device(device)
+    target, begun, place = check_output(output, overwrite), time.perf_counter(), choose_device(device)
     told = progress or (lambda *_: None)
     told(STEPS[0], 0, len(STEPS))
     still, moved = fixed.read("fixed"), moving.read("moving")
-    voxel, corner = still.voxel, still.corner
     fill = _outside(outside, moved.dtype)
-    before = (np.eye(4) if start is None else spectra.read_affine(start)) @ corner
-    known = None if truth is None else spectra.read_affine(truth) @ corner
-    told(STEPS[1], 1, len(STEPS))
-    sizes: dict[str, Any] = {"moving_spacing": moved.voxel, "spacing": voxel}
-    if affine is not None:
-        given = spectra.read_affine(affine) @ corner
-        found = registration.assess(moved.values, still.values, given, **sizes, start=before)
-    else:
-        found = registration.register(
-            moved.values, still.values, **sizes, method=method, start=before, rotation=rotation
-        )
-    told(STEPS[2], 2, len(STEPS))
-    local = registration.local_shifts(moved.values, moved.voxel, still.values, voxel, found.affine)
-    summary: dict[str, Any] = {
-        "schema": 1,
-        "name": name or f"{Path(moving.path).name} on {Path(fixed.path).name}",
-        "fixed": _described(fixed, still),
-        "moving": _described(moving, moved),
-        "method": "given" if affine is not None else method,
-        "registration": {
-            **found.to_mapping(),
-            "affine": (found.affine @ np.linalg.inv(corner)).tolist(),
-            "local_shifts": local.to_mapping(),
+    before = (np.eye(4) if start is None else spectra.read_affine(start)) @ still.corner
+    known = None if truth is None else spectra.read_affine(truth) @ still.corner
+    given = None if affine is None else spectra.read_affine(affine) @ still.corner
+    task = _Task(
+        said={
+            "schema": 1,
+            "name": name or f"{Path(moving.path).name} on {Path(fixed.path).name}",
+            "fixed": _described(fixed, still),
+            "moving": _described(moving, moved),
+            "method": "given" if given is not None else method,
+            "outside": None if np.isnan(fill) else fill,
         },
-        "outside": None if np.isnan(fill) else fill,
-    }
-    summary["warnings"] = [
-        *_rims({"blank": still.values, "moving_blank": moved.values}),
-        *summary["registration"].pop("warnings"),
-        *_doubts(local, voxel, moved.voxel),
-    ]
-    if known is not None:
-        summary["truth"] = _compared(found.affine, known, still.values.shape, voxel)
-    with result_folder(target, overwrite) as folder:
-        told(STEPS[3], 3, len(STEPS))
-        parts = registration.slabs(moved.values, found.affine, **sizes, shape=still.values.shape)
-        with _written(folder / "scratch", parts, still.values.shape, moved.dtype, fill) as (volume, mask):
-            told(STEPS[4], 4, len(STEPS))
-            summary["covered"] = registration.covered(mask)
-            about = {"affine": summary["registration"]["affine"], "moving": moving.path, "fixed": fixed.path}
+        begun=begun,
+        before=before,
+        given=given,
+        known=known,
+        method=method,
+        rotation=rotation,
+        fill=fill,
+        target=target,
+        overwrite=overwrite,
+        told=told,
+    )
+    doubts = _rims({"blank": still.values, "moving_blank": moved.values})
+    if place == "cuda":
+        try:
+            with _cuda.registration.budget(moved.values.shape, still.values.shape, registration.SLAB):
+                return task.done(still.on_gpu(), moved.on_gpu(), doubts)
+        except DeviceMemoryError as error:
+            if device != "auto":
+                raise
+            log.warning("device: cpu (%s)", str(error))  # the error itself holds on to GPU memory
+    return task.done(still, moved, doubts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What was asked for, with all that could be checked before anything is computed."""
+
+    said: dict[str, Any]
+    begun: float
+    before: np.ndarray
+    given: np.ndarray | None
+    known: np.ndarray | None
+    method: str
+    rotation: float
+    fill: float
+    target: Path
+    overwrite: bool
+    told: Progress
+
+    def done(self, still: Read, moved: Read, doubts: list[str]) -> dict[str, Any]:
+        """Register, check and write two volumes where they live; return the summary."""
+        self.told(STEPS[1], 1, len(STEPS))
+        found = self._found(still, moved)
+        self.told(STEPS[2], 2, len(STEPS))
+        pair = moved.values, moved.voxel, still.values, still.voxel
+        local = registration.local_shifts(*pair, found.affine)
+        figures = {
+            **found.to_mapping(),
+            "affine": (found.affine @ np.linalg.inv(still.corner)).tolist(),
+            "local_shifts": local.to_mapping(),
+        }
+        warnings = [*doubts, *figures.pop("warnings"), *_doubts(local, still.voxel, moved.voxel)]
+        summary = {**self.said, "registration": figures, "warnings": warnings}
+        if self.known is not None:
+            summary["truth"] = _compared(found.affine, self.known, still.values.shape, still.voxel)
+        with result_folder(self.target, self.overwrite) as folder:
+            summary["covered"] = self._moved(folder, still, moved, found.affine, figures["affine"])
+            planes = report.planes(
+                still.values, still.voxel, moved.values, moved.voxel, (self.before, found.affine)
+            )
+            summary["run"] = {
+                "version": __version__,
+                "device": "cuda" if is_cupy_array(still.values) else "cpu",
+                "seconds": time.perf_counter() - self.begun,
+            }
+            report.picture(planes).save(folder / "overlay.png")
+            summary = tables.plain(summary)
+            (folder / "report.html").write_text(report.render(summary, planes), encoding="utf-8")
+            text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+            (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+        self.told("done", len(STEPS), len(STEPS))
+        return summary
+
+    def _found(self, still: Read, moved: Read) -> registration.Registration:
+        """Search, or assess what was given."""
+        pair = moved.values, still.values
+        sizes: dict[str, Any] = {"moving_spacing": moved.voxel, "spacing": still.voxel}
+        if self.given is not None:
+            return registration.assess(*pair, self.given, **sizes, start=self.before)
+        return registration.register(
+            *pair, **sizes, method=self.method, start=self.before, rotation=self.rotation
+        )
+
+    def _moved(
+        self, folder: Path, still: Read, moved: Read, affine: np.ndarray, whole: list[list[float]]
+    ) -> list[list[int]] | None:
+        """Write the moving volume on the fixed grid; return the box that it covers."""
+        self.told(STEPS[3], 3, len(STEPS))
+        shape = still.values.shape
+        parts = registration.slabs(
+            moved.values, affine, moving_spacing=moved.voxel, shape=shape, spacing=still.voxel
+        )
+        with _written(folder / "scratch", parts, shape, moved.dtype, self.fill) as (volume, mask):
+            self.told(STEPS[4], 4, len(STEPS))
+            about = {"affine": whole, **{key: self.said[key]["path"] for key in ("moving", "fixed")}}
             labels = {"mask": mask}
-            ome_zarr.write_image(folder / "moved.zarr", volume, voxel, summary["name"], labels, about=about)
-        planes = report.planes(still.values, voxel, moved.values, moved.voxel, (before, found.affine))
-        summary["run"] = {"version": __version__, "device": "cpu", "seconds": time.perf_counter() - begun}
-        report.picture(planes).save(folder / "overlay.png")
-        summary = tables.plain(summary)
-        (folder / "report.html").write_text(report.render(summary, planes), encoding="utf-8")
-        text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
-    told("done", len(STEPS), len(STEPS))
-    return summary
+            ome_zarr.write_image(
+                folder / "moved.zarr", volume, still.voxel, self.said["name"], labels, about=about
+            )
+            return registration.covered(mask)
 
 
 @contextmanager
 def _written(
     scratch: Path,
-    parts: Iterable[tuple[int, np.ndarray]],
+    parts: Iterable[tuple[int, Any]],
     shape: Sequence[int],
     dtype: np.dtype[Any],
     outside: float,
@@ -240,13 +312,14 @@ def _written(
     volume = _allocated(scratch / "volume.npy", dtype, size)
     mask = _allocated(scratch / "mask.npy", np.dtype(np.uint8), size)
     for z, slab in parts:
-        there = np.isfinite(slab)
-        whole = np.where(there, slab, outside)
+        xp = array_namespace(slab)
+        there = xp.isfinite(slab)
+        whole = xp.where(there, slab, outside)
         if dtype.kind in "ui":
             limits = np.iinfo(dtype)
-            whole = np.clip(np.rint(whole), limits.min, limits.max)
-        volume[z : z + len(slab)] = whole
-        mask[z : z + len(slab)] = there
+            whole = xp.clip(xp.rint(whole), limits.min, limits.max)
+        volume[z : z + len(slab)] = on_host(whole.astype(dtype.newbyteorder("=")))
+        mask[z : z + len(slab)] = on_host(there)
     yield volume, mask
     shutil.rmtree(scratch)
 
@@ -258,12 +331,6 @@ def _allocated(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.n
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return volume
-
-
-def _check_device(device: str) -> None:
-    if device != "auto" and choose_device(device) == "cuda":
-        message = "registration runs on the host; leave device out, or set device=cpu"
-        raise DeviceError(message)
 
 
 def _outside(value: float | None, dtype: np.dtype[Any]) -> float:

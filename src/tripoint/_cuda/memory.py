@@ -108,11 +108,15 @@ class Gauge(cp.cuda.MemoryHook):
 
 @dataclass(frozen=True)
 class Plan:
-    """Bytes: what CuPy's pool may hold, how much of that an analysis may have, and how much it needs."""
+    """Bytes: what CuPy's pool may hold, how much of that a task may have, and how much it needs.
+
+    ``ways`` says what to do where it is too much.
+    """
 
     limit: int
     allowed: int
     needed: int
+    ways: str = WAYS
 
 
 def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: float = 0.0) -> Plan:
@@ -134,38 +138,75 @@ def plan(shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: f
     DeviceMemoryError
         It does not fit.
     """
+    step, needed = largest(shape, flow=flow)
+    per_voxel = f"{needed / math.prod(shape):.3g} bytes per voxel, in the step '{step}'"
+    what = f"an analysis of {' × '.join(map(str, shape))} voxels"
+    return fitted(needed, what, per_voxel, resident=resident, share=share)
+
+
+def fitted(
+    needed: int, what: str, per_voxel: str, *, resident: int = 0, share: float = 0.9, ways: str = WAYS
+) -> Plan:
+    """Return how a task fits into the memory that is free now.
+
+    Parameters
+    ----------
+    needed : int
+        Bytes, those that are on the GPU already included.
+    what, per_voxel : str
+        The task, and how its bytes come about, for the message.
+    resident, share
+        As of :func:`plan`.
+    ways : str
+        What to do where it does not fit.
+
+    Raises
+    ------
+    DeviceMemoryError
+        It does not.
+    """
     pool = cp.get_default_memory_pool()
     pool.free_all_blocks()
     free, _ = cp.cuda.runtime.memGetInfo()
     limit = pool.total_bytes() + int(share * free)
     if pool.get_limit():
         limit = min(limit, pool.get_limit())
-    step, needed = largest(shape, flow=flow)
     allowed = limit - pool.used_bytes() + resident
     if needed > allowed:
         message = (
-            f"an analysis of {' × '.join(map(str, shape))} voxels takes {_size(needed)} of GPU memory "
-            f"({needed / math.prod(shape):.3g} bytes per voxel, in the step '{step}'), and {_size(allowed)} "
-            f"of the {device.name()} may be used ({share:.0%} of what is free); {WAYS}"
+            f"{what} takes {_size(needed)} of GPU memory ({per_voxel}), and {_size(allowed)} of the "
+            f"{device.name()} may be used ({share:.0%} of what is free); {ways}"
         )
         raise DeviceMemoryError(message)
-    return Plan(limit, allowed, needed)
+    return Plan(limit, allowed, needed, ways)
 
 
 @contextmanager
 def budget(
     shape: Sequence[int], *, resident: int = 0, share: float = 0.9, flow: float = 0.0
 ) -> Iterator[Gauge]:
-    """Have CuPy allocate from its pool, within the share of an analysis, and gauge that; see `plan`.
-
-    Where the program has CuPy allocate otherwise, as after ``import cudf``, that is so again afterwards.
+    """Have CuPy allocate within the share of an analysis, and gauge that; see `plan` and `kept_to`.
 
     Raises
     ------
     DeviceMemoryError
         The analysis does not fit, or did not after all.
     """
-    known = plan(shape, resident=resident, share=share, flow=flow)
+    with kept_to(plan(shape, resident=resident, share=share, flow=flow)) as gauge:
+        yield gauge
+
+
+@contextmanager
+def kept_to(known: Plan) -> Iterator[Gauge]:
+    """Have CuPy allocate from its pool, within a plan, and gauge that.
+
+    Where the program has CuPy allocate otherwise, as after ``import cudf``, that is so again afterwards.
+
+    Raises
+    ------
+    DeviceMemoryError
+        The plan was too small after all.
+    """
     pool = cp.get_default_memory_pool()
     before, allocator = pool.get_limit(), cp.cuda.get_allocator()
     pool.set_limit(size=known.limit)
@@ -194,7 +235,7 @@ def told_in_our_words(known: Plan | None = None) -> Iterator[None]:
         )
         message = (
             f"the GPU ran out of memory ({_first_line(error)}){expected}; another program may have taken "
-            f"some, or the sample has very many regions: {WAYS}"
+            f"some, or the sample has very many regions: {known.ways if known else WAYS}"
         )
         raise DeviceMemoryError(message) from error
 

@@ -7,9 +7,10 @@ grid of the fixed one, ``local_shifts`` says how well parts of both fit.
 from tripoint.registration.covering import covered
 from tripoint.registration.finding import Registration, assess, register
 from tripoint.registration.quality import LocalShifts, local_shifts
-from tripoint.registration.resampling import check_affine, resample, slabs
+from tripoint.registration.resampling import SLAB, check_affine, resample, slabs
 
 __all__ = [
+    "SLAB",
     "LocalShifts",
     "Registration",
     "assess",

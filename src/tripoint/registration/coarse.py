@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
-from scipy import fft, ndimage
+import scipy.fft
+from array_api_compat import array_namespace, is_cupy_array
 from scipy.spatial.transform import Rotation
 
+from tripoint import _cuda
 from tripoint.errors import InputError
-from tripoint.registration.resampling import resample, to_indices
+from tripoint.registration.resampling import interpolated, resample, to_indices
 from tripoint.registration.volumes import normalised
 from tripoint.sample import Spacing
 
@@ -21,9 +24,9 @@ KEPT = 2  # starts of each kind
 
 
 def starts(
-    moving: np.ndarray,
+    moving: Any,
     moving_voxel: Spacing,
-    fixed: np.ndarray,
+    fixed: Any,
     voxel: Spacing,
     before: np.ndarray,
     rotation: float,
@@ -73,7 +76,7 @@ def starts(
         onto = np.eye(4)
         onto[:3, 3] = corner
         matrix, offset = to_indices(about @ onto, cube, cube_moving)
-        values = ndimage.affine_transform(turned, matrix, offset, turned.shape, order=1)
+        values = interpolated(turned, matrix, offset, turned.shape, mode="constant")
         for kind, (score, step) in search.best(values).items():
             shifted = onto.copy()
             shifted[:3, 3] += step * np.array(cube)
@@ -85,36 +88,42 @@ def starts(
 class _Search:
     """Correlations of a fixed volume with others of one shape, at all shifts."""
 
-    def __init__(self, still: np.ndarray, shape: tuple[int, ...]) -> None:
-        self.size = [fft.next_fast_len(a + b, real=True) for a, b in zip(still.shape, shape, strict=True)]
+    def __init__(self, still: Any, shape: tuple[int, ...]) -> None:
+        self.size = [
+            scipy.fft.next_fast_len(a + b, real=True) for a, b in zip(still.shape, shape, strict=True)
+        ]
+        self.fft = fft = _cuda.registration.fft if is_cupy_array(still) else scipy.fft
         self.still = {kind: fft.rfftn(one, self.size).conj() for kind, one in _kinds(still).items()}
-        both = fft.rfftn(np.ones(still.shape, np.float32), self.size).conj()
-        both *= fft.rfftn(np.ones(shape, np.float32), self.size)
+        xp = array_namespace(still)
+        both = fft.rfftn(xp.ones(still.shape, dtype=np.float32), self.size).conj()
+        both *= fft.rfftn(xp.ones(shape, dtype=np.float32), self.size)
         voxels = fft.irfftn(both, self.size)
         least = LEAST * min(math.prod(still.shape), math.prod(shape))
         with np.errstate(invalid="ignore", divide="ignore"):
-            self.weight = np.where(voxels >= least, 1 / np.sqrt(voxels), 0).astype(np.float32)
+            self.weight = xp.where(voxels >= least, 1 / xp.sqrt(voxels), 0).astype(np.float32)
 
-    def best(self, values: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:
+    def best(self, values: Any) -> dict[str, tuple[float, np.ndarray]]:
         """Return the best score of each kind, and the shift (z, y, x) in voxels that has it."""
         result = {}
         for kind, one in _kinds(values).items():
-            scores = fft.irfftn(fft.rfftn(one, self.size) * self.still[kind], self.size) * self.weight
-            scores = np.abs(scores) if kind == "grey" else scores
-            at = np.array(np.unravel_index(int(np.argmax(scores)), scores.shape))
+            spectrum = self.fft.rfftn(one, self.size) * self.still[kind]
+            scores = self.fft.irfftn(spectrum, self.size) * self.weight
+            scores = abs(scores) if kind == "grey" else scores
+            at = np.array(np.unravel_index(int(scores.argmax()), scores.shape))
             behind = at > np.array(values.shape) - 1  # where the transform wraps around
             result[kind] = (float(scores[tuple(at)]), np.where(behind, at - self.size, at))
         return result
 
 
-def _kinds(values: np.ndarray) -> dict[str, np.ndarray]:
+def _kinds(values: Any) -> dict[str, Any]:
     """Return grey values and the lengths of their gradients, both of mean 0 and variance 1."""
-    slopes = np.gradient(values, axis=[axis for axis, n in enumerate(values.shape) if n > 1])
-    length = np.sqrt(sum(slope * slope for slope in slopes))
+    xp = array_namespace(values)
+    slopes = xp.gradient(values, axis=tuple(axis for axis, n in enumerate(values.shape) if n > 1))
+    length = xp.sqrt(sum(slope * slope for slope in slopes))
     return {"grey": values, "gradient": (length - length.mean()) / (length.std() + 1e-12)}
 
 
-def _on_cubes(volume: np.ndarray, voxel: Spacing, cube: tuple[float, ...], what: str) -> np.ndarray:
+def _on_cubes(volume: Any, voxel: Spacing, cube: tuple[float, ...], what: str) -> Any:
     """Return a volume on cubes that share its corner, of mean 0 and variance 1."""
     sizes = zip(volume.shape, voxel, cube, strict=True)
     shape = [max(2 if n > 1 else 1, round(n * size / edge)) for n, size, edge in sizes]

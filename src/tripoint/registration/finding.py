@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
+from tripoint import _cuda
 from tripoint.errors import InputError
-from tripoint.registration import coarse
-from tripoint.registration.mutual_information import optimised
+from tripoint.registration import ascent, coarse, mutual_information
 from tripoint.registration.quality import Agreement, agreement
 from tripoint.registration.resampling import check_affine, resample
-from tripoint.registration.volumes import checked, coarsened, normalised, reduced
+from tripoint.registration.volumes import checked_pair, coarsened, normalised, reduced
 from tripoint.sample import Spacing, check_spacing
 
 METHODS = ("shift", "rigid", "affine")
@@ -75,14 +76,16 @@ def register(
 
     First the shift by cross-correlation through Fourier transforms, of grey values and of their gradients,
     for each of the rotations within a range. A shift is then measured by phase correlation (Kuglin & Hines
-    1975; in scikit-image after Guizar-Sicairos et al. 2008); a rigid or affine transform is that of largest
-    mutual information (Mattes et al. 2003, in SimpleITK), searched from the best of the starts. What both
-    volumes show need not be alike, only depend on each other.
+    1975; in scikit-image and cuCIM after Guizar-Sicairos et al. 2008); a rigid or affine transform is that of
+    largest mutual information (Mattes et al. 2003), searched from the best of the starts: by SimpleITK on the
+    host, which no library does on the GPU, so there by :mod:`tripoint.registration.ascent`. What both volumes
+    show need not be alike, only depend on each other.
 
     Parameters
     ----------
     moving, fixed : (z, y, x) array
-        What is not finite was not measured. One slice is registered in its plane.
+        What is not finite was not measured. One slice is registered in its plane. Both on the host or both on
+        the GPU, where the work is then done; figures and the affine alone come to the host.
     moving_spacing, spacing : (z, y, x) or float
         Voxel sizes of the moving and of the fixed volume, µm.
     method : {"shift", "rigid", "affine"}
@@ -102,13 +105,13 @@ def register(
     InputError
         Volumes of other dimensions, without contrast, or that do not overlap; no such method.
     DeviceError
-        Arrays on the GPU.
+        One volume on the GPU and one on the host.
 
     Notes
     -----
-    Works on block means of at most 2²¹ voxels; transforms are searched on 2¹⁵, 2¹⁸ and 2²¹ in turn, on one
-    thread, so that two runs agree to rounding. Memory: 13 bytes per voxel of the moving volume, and some
-    0.3 GB.
+    Works on block means of at most 2²¹ voxels; transforms are searched on 2¹⁵, 2¹⁸ and 2²¹ in turn, with sums
+    in one order, so that two runs agree to rounding. Memory: 13 bytes per voxel of the moving volume, and
+    some 0.3 GB.
     """
     if method not in METHODS:
         message = f"there is no registration '{method}'; choose shift, rigid or affine"
@@ -116,7 +119,7 @@ def register(
     if not 0 <= rotation <= 45:
         message = f"rotation is {rotation!r}; expected degrees that are tried about each axis, 0 to 45"
         raise InputError(message)
-    moved, still = checked(moving, "moving volume"), checked(fixed, "fixed volume")
+    moved, still = checked_pair(moving, fixed)
     voxel, moving_voxel = check_spacing(spacing), check_spacing(moving_spacing)
     if (moved.shape[0] == 1) != (still.shape[0] == 1):
         message = (
@@ -159,7 +162,7 @@ def assess(
     InputError
         The two volumes do not overlap; as of :func:`register`.
     """
-    moved, still = checked(moving, "moving volume"), checked(fixed, "fixed volume")
+    moved, still = checked_pair(moving, fixed)
     voxel, moving_voxel = check_spacing(spacing), check_spacing(moving_spacing)
     known, before = check_affine(affine), np.eye(4) if start is None else check_affine(start)
     at_first = agreement(moved, moving_voxel, still, voxel, before)
@@ -196,14 +199,15 @@ def _doubts(found: Agreement, poor: float) -> list[str]:
 
 
 def _turned(
-    moving: np.ndarray,
+    moving: Any,
     moving_voxel: Spacing,
-    fixed: np.ndarray,
+    fixed: Any,
     voxel: Spacing,
     starts: list[np.ndarray],
     method: str,
 ) -> tuple[np.ndarray, list[str]]:
     """Return the transform of largest mutual information, from the start that leads to most of it."""
+    optimised = (ascent if is_cupy_array(fixed) else mutual_information).optimised
     still, size = reduced(fixed, voxel, TRIED)
     moved, moved_size = coarsened(moving, moving_voxel, min(size[1:] if still.shape[0] == 1 else size))
     best, highest = starts[0], -1.0
@@ -219,13 +223,16 @@ def _turned(
 
 
 def _shifted(
-    moving: np.ndarray, moving_voxel: Spacing, fixed: np.ndarray, voxel: Spacing, starts: list[np.ndarray]
+    moving: Any, moving_voxel: Spacing, fixed: Any, voxel: Spacing, starts: list[np.ndarray]
 ) -> tuple[np.ndarray, list[str]]:
     """Return the affine moved by the shift that makes both volumes correlate most.
 
     Of the spectrum's phases alone, which is sharp, and of the whole one, which noise hurts less: the better.
     """
-    from skimage.registration import phase_cross_correlation
+    if is_cupy_array(fixed):
+        phase_cross_correlation = _cuda.registration.phase_cross_correlation
+    else:
+        from skimage.registration import phase_cross_correlation
 
     reached = [agreement(moving, moving_voxel, fixed, voxel, start) for start in starts]
     first = starts[int(np.argmax([one.score for one in reached]))]

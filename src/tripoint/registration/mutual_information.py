@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tripoint.errors import InputError
-from tripoint.registration.resampling import averaged, to_indices
-from tripoint.registration.volumes import normalised, reduced
+from tripoint.registration.resampling import filled, to_indices
+from tripoint.registration.volumes import normalised, reduced, shrunk
 from tripoint.sample import Spacing
 
 SAMPLES = 100_000  # voxels that each evaluation looks at, at equal distances, at most
@@ -57,11 +57,8 @@ def optimised(
     coarse, size = reduced(fixed, voxel, most)
     flat = coarse.shape[0] == 1
     matrix, _ = to_indices(initial, size, moving_voxel)
-    value, share, factors = averaged(moving, matrix)
-    value = value / np.maximum(share, 1e-6)
+    value, there, factors = filled(moving, matrix)
     moving_size = [s * f for s, f in zip(moving_voxel, factors, strict=True)]
-    there = share >= 0.5
-    value = np.where(there, value, value[there].mean())
     image = _image(sitk, normalised(coarse, "fixed volume"), size)
     mask = _image(sitk, there.astype(np.uint8), moving_size)
     moved = _image(sitk, value.astype(np.float32), moving_size)
@@ -85,9 +82,9 @@ def optimised(
         gradientMagnitudeTolerance=1e-9,
     )
     search.SetOptimizerScalesFromPhysicalShift()
-    shrunk = [f for f in levels if min(n for n in coarse.shape if n > 1) >= 16 * f] or [1]
-    search.SetShrinkFactorsPerLevel(shrunk)
-    search.SetSmoothingSigmasPerLevel([f / 2 * max(size) if f > 1 else 0.0 for f in shrunk])
+    factors = shrunk(coarse.shape, levels)
+    search.SetShrinkFactorsPerLevel(factors)
+    search.SetSmoothingSigmasPerLevel([f / 2 * max(size) if f > 1 else 0.0 for f in factors])
     search.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     try:
         search.Execute(image, moved)

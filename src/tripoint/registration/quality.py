@@ -8,11 +8,14 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from tripoint.errors import InputError
+from tripoint.registration.histogram import sums
 from tripoint.registration.resampling import resample
 from tripoint.registration.volumes import reduced
 from tripoint.sample import Spacing
+from tripoint.tables import on_host
 
 LOOKED_AT = 1 << 19  # voxels for figures of the whole
 CUT = 1 << 21  # voxels for those of parts
@@ -85,7 +88,7 @@ class LocalShifts:
 
 
 def agreement(
-    moving: np.ndarray, moving_voxel: Spacing, fixed: np.ndarray, voxel: Spacing, affine: np.ndarray
+    moving: Any, moving_voxel: Spacing, fixed: Any, voxel: Spacing, affine: np.ndarray
 ) -> Agreement:
     """Return how well two volumes fit by an affine from the fixed one to the moving one."""
     still, size = reduced(fixed, voxel, LOOKED_AT)
@@ -93,22 +96,23 @@ def agreement(
         moved = resample(moving, affine, moving_spacing=moving_voxel, shape=still.shape, spacing=size)
     except InputError:
         return Agreement(0.0, 0.0, 0.0, 0.0)
-    there = np.isfinite(moved)
-    both = there & np.isfinite(still)
+    xp = array_namespace(moved)
+    there = xp.isfinite(moved)
+    both = there & xp.isfinite(still)
     a, b = still[both], moved[both]
     if a.size < 2 * CLASSES:
         return Agreement(0.0, 0.0, 0.0, float(there.mean()))
-    classes = _classes(b)
+    mine, its = (xp.searchsorted(_bounds(one), one, side="right") for one in (a, b))
     return Agreement(
         _correlation(a, b),
-        _correlation(a, _means(a, classes)[classes]),
-        _information(_classes(a), classes),
+        _correlation(a, _means(a, its)[its]),
+        _information(mine, its),
         float(there.mean()),
     )
 
 
 def local_shifts(
-    moving: np.ndarray, moving_voxel: Spacing, fixed: np.ndarray, voxel: Spacing, affine: np.ndarray
+    moving: Any, moving_voxel: Spacing, fixed: Any, voxel: Spacing, affine: np.ndarray
 ) -> LocalShifts:
     """Return how far parts of the moving volume lie beside those of the fixed one, as a check of an affine.
 
@@ -128,25 +132,26 @@ def local_shifts(
     """
     still, size = reduced(fixed, voxel, CUT)
     moved = resample(moving, affine, moving_spacing=moving_voxel, shape=still.shape, spacing=size)
-    both = np.isfinite(moved) & np.isfinite(still)
-    images = []
-    for one in (still, moved):
-        classes = np.full(still.shape, -1)
-        classes[both] = _classes(one[both])
-        images.append(classes)
+    xp = array_namespace(moved)
+    both = xp.isfinite(moved) & xp.isfinite(still)
+    images = [
+        xp.where(both, xp.searchsorted(_bounds(one[both]), one.ravel(), side="right").reshape(one.shape), -1)
+        for one in (still, moved)
+    ]
     edges = [np.linspace(0, n, min(PER_AXIS, max(1, n // LEAST)) + 1).astype(int) for n in still.shape]
     centres, shifts, parts = [], [], 0
     for corner in product(*(range(len(edge) - 1) for edge in edges)):
         box = tuple(slice(edge[k], edge[k + 1]) for edge, k in zip(edges, corner, strict=True))
         parts += 1
-        shift = _shift(*(image[box] for image in images)) if both[box].mean() > COVERED else None
+        covered = float(both[box].mean()) > COVERED
+        shift = _shift(*(image[box] for image in images)) if covered else None
         if shift is not None:
             centres.append([(part.start + part.stop) / 2 * s for part, s in zip(box, size, strict=True)])
             shifts.append(shift * size)
     return LocalShifts(np.reshape(centres, (-1, 3)), np.reshape(shifts, (-1, 3)), parts)
 
 
-def _shift(still: np.ndarray, moved: np.ndarray) -> np.ndarray | None:
+def _shift(still: Any, moved: Any) -> np.ndarray | None:
     """Return where a block shows the inner part of another, voxels; None where that is not clear."""
     margin = np.array([min(REACH, n // 4) for n in still.shape])
     inner = still[tuple(slice(m, n - m) for m, n in zip(margin, still.shape, strict=True))]
@@ -156,9 +161,7 @@ def _shift(still: np.ndarray, moved: np.ndarray) -> np.ndarray | None:
         at = tuple(map(int, step))
         if at not in known:
             begins = zip(margin + step, inner.shape, strict=True)
-            there = moved[tuple(slice(m, m + n) for m, n in begins)]
-            both = (inner >= 0) & (there >= 0)
-            known[at] = _information(inner[both], there[both])
+            known[at] = _information(inner, moved[tuple(slice(m, m + n) for m, n in begins)])
         return known[at]
 
     directions = [d for d in np.eye(3, dtype=int) if margin @ d > 0]
@@ -180,29 +183,32 @@ def _shift(still: np.ndarray, moved: np.ndarray) -> np.ndarray | None:
     return fine
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+def _correlation(a: Any, b: Any) -> float:
     a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
     norm = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
     return float((a * b).sum()) / norm if norm > 0 else 0.0
 
 
-def _classes(values: np.ndarray) -> np.ndarray:
-    """Return for each value its class, of which all have about equally many."""
+def _bounds(values: Any) -> Any:
+    """Return the grey values between classes of about equally many."""
+    xp = array_namespace(values)
     thinned = values[:: max(1, values.size // 100_000)]
-    bounds = np.unique(np.quantile(thinned, np.linspace(0, 1, CLASSES + 1)[1:-1]))
-    return np.searchsorted(bounds, values, side="right")
+    return xp.unique(xp.quantile(thinned, xp.asarray(np.linspace(0, 1, CLASSES + 1)[1:-1])))
 
 
-def _means(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def _means(values: Any, classes: Any) -> Any:
     """Return the mean of the values in each class."""
-    voxels = np.maximum(np.bincount(classes, minlength=CLASSES), 1)
-    return (np.bincount(classes, weights=values, minlength=CLASSES) / voxels).astype(np.float32)
+    xp = array_namespace(values)
+    voxels = xp.maximum(xp.bincount(classes, minlength=CLASSES), 1)
+    return (sums(classes, values, CLASSES) / voxels).astype(np.float32)
 
 
-def _information(a: np.ndarray, b: np.ndarray) -> float:
-    joint = np.bincount(a * CLASSES + b, minlength=CLASSES * CLASSES).reshape(CLASSES, CLASSES) / max(
-        1, a.size
-    )
+def _information(a: Any, b: Any) -> float:
+    """Return the mutual information of classes, nats; negative ones are none."""
+    xp = array_namespace(a)
+    places = xp.where((a >= 0) & (b >= 0), a * CLASSES + b, CLASSES * CLASSES)
+    counts = on_host(xp.bincount(places.ravel(), minlength=CLASSES * CLASSES + 1))[:-1]
+    joint = counts.reshape(CLASSES, CLASSES) / max(1, counts.sum())
     alone = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     filled = joint > 0
     return float((joint[filled] * np.log(joint[filled] / alone[filled])).sum())

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, is_cupy_array
 
+from tripoint import _cuda
 from tripoint.errors import InputError
 from tripoint.registration.volumes import block_means, checked
 from tripoint.sample import check_spacing
+from tripoint.tables import on_host
 
 SLAB = 1 << 24  # voxels of the fixed grid that are resampled at a time
 
@@ -36,7 +39,7 @@ def resample(
     Parameters
     ----------
     moving : (z, y, x) float
-        What is not finite was not measured.
+        What is not finite was not measured. Where it lives, on the host or the GPU, it is resampled.
     affine : (4, 4) array
         From the fixed volume to the moving one, µm.
     moving_spacing, spacing : (z, y, x) or float
@@ -44,19 +47,17 @@ def resample(
     shape : (z, y, x)
         Voxels of the fixed volume.
     out : (z, y, x) float32, optional
-        What to write to, such as a memory map.
+        What to write to, such as a memory map; one of the host takes what comes from the GPU slab by slab.
 
     Returns
     -------
     (z, y, x) float32
-        NaN where the moving volume was not measured, and beyond it.
+        NaN where the moving volume was not measured, and beyond it; where the moving volume lives.
 
     Raises
     ------
     InputError
         An affine that is not one, or no overlap at all.
-    DeviceError
-        A volume on the GPU.
 
     Notes
     -----
@@ -64,12 +65,13 @@ def resample(
     each of the 2²⁴ voxels (or of a plane) that are worked on at a time.
     """
     size = tuple(map(int, shape))
-    result = np.empty(size, np.float32) if out is None else out
-    found = False
+    result, found = out, False
     parts = slabs(moving, affine, moving_spacing=moving_spacing, shape=size, spacing=spacing)
     for z, slab in parts:
-        result[z : z + slab.shape[0]] = slab
-        found = found or bool(np.isfinite(slab).any())
+        xp = array_namespace(slab)
+        result = xp.empty(size, dtype=np.float32) if result is None else result
+        result[z : z + slab.shape[0]] = slab if is_cupy_array(result) else on_host(slab)
+        found = found or bool(xp.isfinite(slab).any())
     if not found:
         message = (
             "the moving volume has no values where the fixed one is; check the affine, which takes µm of the "
@@ -87,7 +89,7 @@ def slabs(
     shape: Sequence[int],
     spacing: Sequence[float] | float,
     depth: int | None = None,
-) -> Iterator[tuple[int, np.ndarray]]:
+) -> Iterator[tuple[int, Any]]:
     """Yield what :func:`resample` returns slab by slab, each with the plane that it begins at.
 
     Parameters
@@ -97,9 +99,8 @@ def slabs(
     depth : int, optional
         Planes of a slab; those that hold 2²⁴ voxels by default.
     """
-    from scipy import ndimage
-
     volume = checked(moving, "moving volume")
+    xp = array_namespace(volume)
     voxel, moving_voxel = check_spacing(spacing), check_spacing(moving_spacing)
     matrix, offset = to_indices(check_affine(affine), voxel, moving_voxel)
     value, weight, factors = averaged(volume, matrix)
@@ -111,13 +112,23 @@ def slabs(
     for z in range(0, size[0], step):
         part = (min(step, size[0] - z), *size[1:])
         begin = offset + matrix[:, 0] * z
-        common = {"offset": begin, "output_shape": part, "order": 1, "mode": "nearest"}
-        share = ndimage.affine_transform(weight, matrix, **common)
-        slab = ndimage.affine_transform(value, matrix, **common)
-        there = (share >= 0.5) & _inside(matrix, begin, part, extent)
-        np.divide(slab, share, out=slab, where=there)
+        share = interpolated(weight, matrix, begin, part)
+        slab = interpolated(value, matrix, begin, part)
+        there = (share >= 0.5) & _inside(xp, matrix, begin, part, extent)
+        slab /= xp.maximum(share, 0.5, out=share)
         slab[~there] = np.nan
         yield z, slab
+
+
+def interpolated(
+    volume: Any, matrix: np.ndarray, offset: np.ndarray, shape: Sequence[int], mode: str = "nearest"
+) -> Any:
+    """Return a volume at matrix · index + offset, for the indices of a shape, linearly between voxels."""
+    if is_cupy_array(volume):
+        return _cuda.registration.interpolated(volume, matrix, offset, shape, mode)
+    from scipy import ndimage
+
+    return ndimage.affine_transform(volume, matrix, offset, tuple(shape), order=1, mode=mode)
 
 
 def check_affine(affine: Any) -> np.ndarray:
@@ -137,7 +148,7 @@ def check_affine(affine: Any) -> np.ndarray:
     return matrix
 
 
-def averaged(volume: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def averaged(volume: Any, matrix: np.ndarray) -> tuple[Any, Any, list[int]]:
     """Average a moving volume whose voxels are finer than those of the fixed one.
 
     Parameters
@@ -158,8 +169,18 @@ def averaged(volume: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.nda
         min(max(1, int(n + 1e-6)), size)
         for n, size in zip(np.linalg.norm(matrix, axis=1), volume.shape, strict=True)
     ]
-    there = np.isfinite(volume)
-    return block_means(np.where(there, volume, 0), factors), block_means(there, factors), factors
+    xp = array_namespace(volume)
+    there = xp.isfinite(volume)
+    return block_means(xp.where(there, volume, 0), factors), block_means(there, factors), factors
+
+
+def filled(volume: Any, matrix: np.ndarray) -> tuple[Any, Any, list[int]]:
+    """Average as :func:`averaged`; return values, their mean where nothing was measured, and where it was."""
+    value, share, factors = averaged(volume, matrix)
+    xp = array_namespace(value)
+    value = value / xp.maximum(share, 1e-6)
+    there = share >= 0.5
+    return xp.where(there, value, value[there].mean()), there, factors
 
 
 def to_indices(
@@ -172,10 +193,10 @@ def to_indices(
     return matrix, offset
 
 
-def _inside(matrix: np.ndarray, offset: np.ndarray, shape: Sequence[int], extent: np.ndarray) -> np.ndarray:
+def _inside(xp: Any, matrix: np.ndarray, offset: np.ndarray, shape: Sequence[int], extent: np.ndarray) -> Any:
     """Return which voxels' centres lie in a volume of this extent, in voxels of it, its rim included."""
-    z, y, x = (np.arange(n, dtype=np.float32) for n in shape)
-    inside = np.ones(tuple(shape), bool)
+    z, y, x = (xp.arange(n, dtype=np.float32) for n in shape)
+    inside = xp.ones(tuple(shape), dtype=bool)
     for row, begin, end in zip(matrix.astype(np.float32), offset, extent, strict=True):
         place = np.float32(begin) + (row[0] * z[:, None, None] + row[1] * y[:, None]) + row[2] * x
         inside &= (place > -0.501) & (place < end - 0.499)

@@ -18,6 +18,7 @@ from tripoint.report.pictures import coloured, thin
 from tripoint.report.slices import drawn
 from tripoint.report.wording import NOTHING, number, percent, short, size
 from tripoint.sample import Spacing
+from tripoint.tables import on_host
 
 _WIDTH = 360.0  # of one slice of three beside each other, px
 _FIELDS = 8  # of the checkerboard along the longer side
@@ -60,14 +61,17 @@ class Planes:
 
 
 def planes(
-    fixed: np.ndarray,
+    fixed: Any,
     spacing: Spacing,
-    moving: np.ndarray,
+    moving: Any,
     moving_spacing: Spacing,
     affines: Sequence[np.ndarray],
 ) -> Planes:
-    """Return the middle planes of a fixed volume, and of a moving one by an affine before and one after."""
-    cuts = [fixed[_middle(fixed.shape, axis)].astype(np.float32) for axis in range(3)]
+    """Return the middle planes of a fixed volume, and of a moving one by an affine before and one after.
+
+    Of volumes on the GPU the planes alone come to the host.
+    """
+    cuts = [on_host(fixed[_middle(fixed.shape, axis)]).astype(np.float32) for axis in range(3)]
     shown = [[_plane(fixed.shape, spacing, moving, moving_spacing, affine, axis) for axis in range(3)]
              for affine in affines]  # fmt: skip
     ends = _ends(shown[-1])
@@ -195,7 +199,7 @@ def _middle(shape: Sequence[int], axis: int) -> tuple[Any, ...]:
 def _plane(
     shape: Sequence[int],
     spacing: Spacing,
-    moving: np.ndarray,
+    moving: Any,
     moving_spacing: Spacing,
     affine: np.ndarray,
     axis: int,
@@ -210,7 +214,7 @@ def _plane(
         )
     except InputError:  # they do not overlap there
         found = np.full(thin_shape, np.nan, np.float32)
-    return np.asarray(found).squeeze(axis)
+    return on_host(found).squeeze(axis)
 
 
 def _ends(cuts: Sequence[np.ndarray]) -> tuple[float, float]:

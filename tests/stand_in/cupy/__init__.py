@@ -65,6 +65,7 @@ from cupy._functions import (
     full,
     full_like,
     get_array_module,
+    gradient,
     lexsort,
     may_share_memory,
     memoize,

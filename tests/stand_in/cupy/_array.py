@@ -290,6 +290,14 @@ class ndarray:
     def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
         return self._result("mean", axis=axis, dtype=dtype, out=out, keepdims=keepdims)
 
+    def conj(self) -> ndarray:
+        return self._result("conj")
+
+    def std(
+        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False
+    ) -> ndarray:
+        return self._result("std", axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
+
     def max(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
         return self._result("max", axis=axis, out=out, keepdims=keepdims)
 
@@ -369,6 +377,7 @@ def _operators() -> None:
         "add": cupy.add, "sub": cupy.subtract, "mul": cupy.multiply, "truediv": cupy.true_divide,
         "floordiv": cupy.floor_divide, "mod": cupy.remainder, "pow": cupy.power, "and": cupy.bitwise_and,
         "or": cupy.bitwise_or, "xor": cupy.bitwise_xor, "lshift": cupy.left_shift, "rshift": cupy.right_shift,
+        "matmul": cupy.matmul,
     }  # fmt: skip
     comparisons = {
         "lt": cupy.less, "le": cupy.less_equal, "gt": cupy.greater, "ge": cupy.greater_equal,

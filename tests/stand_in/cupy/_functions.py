@@ -61,6 +61,7 @@ UFUNCS = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "matmul",
     "maximum",
     "minimum",
     "mod",
@@ -428,13 +429,28 @@ def lexsort(keys: ndarray) -> ndarray:
 
 
 def bincount(x: ndarray, weights: Any = None, minlength: Any = None) -> ndarray:
-    if weights is not None:
-        message = "bincount with weights adds by atomics, in an order that is not fixed"
-        raise NotImplementedError(message)
     if not isinstance(x, ndarray):
         message = f"Unsupported type {type(x)}"
         raise TypeError(message)
-    return wrap(np.bincount(x._values, minlength=minlength or 0))
+    if weights is not None:
+        _check_exact(unwrap(weights))
+    return wrap(np.bincount(x._values, unwrap(weights), minlength or 0))
+
+
+def _check_exact(weights: np.ndarray) -> None:
+    """Refuse weights whose sum depends on the order: CuPy adds them up by atomics, in double precision."""
+    if not np.array_equal(weights, np.rint(weights)) or np.abs(weights).sum(dtype=float) >= 2**53:
+        message = "bincount with weights adds by atomics, in an order that is not fixed: whole numbers alone"
+        raise NotImplementedError(message)
+
+
+def gradient(f: ndarray, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Return differences along axes: a list of them, or one array where there is one axis."""
+    if not isinstance(f, ndarray) or any(isinstance(size, ndarray) for size in varargs):
+        message = f"Unsupported type {type(f)}, or steps that are arrays: look at CuPy before adding them"
+        raise TypeError(message)
+    slopes = np.gradient(f._values, *varargs, axis=axis, edge_order=edge_order)
+    return [wrap(slope) for slope in slopes] if isinstance(slopes, list | tuple) else wrap(slopes)
 
 
 def memoize(for_each_device: bool = False) -> Callable[[Any], Any]:
