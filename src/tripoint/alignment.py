@@ -176,8 +176,9 @@ def align(  # noqa: PLR0913  # each of them is one word on the command line
 
     Notes
     -----
-    Memory: 17 bytes per voxel of the moving volume, 4 of the fixed one, and some 0.5 GB, on the host or on
-    the GPU; then on the host 4 per voxel of either. The moved volume lies on the disk while it is made.
+    Memory: 17 bytes per voxel of the moving volume, 4 of the fixed one, and some 0.5 GB. On the GPU up to
+    25, 4 and 0.8 GB, and 4 per voxel of either on the host. The moved volume lies on the disk while it is
+    made.
     """
     target, begun, place = check_output(output, overwrite), time.perf_counter(), choose_device(device)
     told = progress or (lambda *_: None)
