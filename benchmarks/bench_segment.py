@@ -3,8 +3,8 @@
     python benchmarks/bench_segment.py [--output benchmarks/results] [--work FOLDER] [--threads N]
 
 Trains on slices 201 to 240 of ``soc_electrode``, applies every method to the whole volume, and compares
-slices 245 to 260, which training never saw, with their annotation. What is there in the folder ``--work`` is
-not made again.
+slices 245 to 260, which training never saw, with their annotation. Then the same with other slices and fewer.
+A training that is there in the folder ``--work`` is not made again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -31,6 +33,13 @@ TRAINED_ON = [203, 206, 209, 213, 216, 220, 223, 227, 230, 234]
 CHOSEN_BY = [239, 240]
 SEEN_BY_NOBODY = list(range(245, 261))
 SMOOTHING_CHOSEN_ON = list(range(235, 245))
+OTHER_SLICES = {
+    "from_the_other_end": ([228, 231, 234, 238, 241, 245, 248, 252, 255, 259], [222, 223], range(201, 217)),
+    "three_slices": ([205, 217, 229], [239], SEEN_BY_NOBODY),
+    "side_by_side": (list(range(201, 211)), [239, 240], SEEN_BY_NOBODY),
+}
+"""Trained on, chosen by, compared on."""
+
 METHODS = {
     "unet": [],
     "unet_not_cleaned": ["smallest=0"],
@@ -50,17 +59,24 @@ def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"the real volume is not at {DATA}")
     images, labels = f"images={DATA / 'grey_201-260'}", f"labels={DATA / 'labels'}"
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "trained_on": TRAINED_ON,
         "chosen_by": CHOSEN_BY,
         "compared_on": SEEN_BY_NOBODY,
     }
     run = arguments.work / "run"
-    training = trained(images, labels, run, arguments.threads)
+    training = trained(images, labels, run, arguments.threads, TRAINED_ON, CHOSEN_BY)
     print(json.dumps(training, indent=1))
     for name, words in METHODS.items():
         how = [f"checkpoint={run}"] if name.startswith("unet") else []
         found[name] = applied(images, labels, [*how, *words], arguments.work / name)
+        print(name, json.dumps(found[name], indent=1))
+    for name, (trained_on, chosen_by, compared_on) in OTHER_SLICES.items():
+        place = arguments.work / name
+        trained(images, labels, place / "run", arguments.threads, trained_on, chosen_by)
+        result = applied(images, labels, [f"checkpoint={place / 'run'}"], place, compared_on)
+        slices = {"trained_on": trained_on, "chosen_by": chosen_by, "compared_on": list(compared_on)}
+        found[name] = {**slices, "mean_dice": result["mean_dice"], "error": result["structure"]["error"]}
         print(name, json.dumps(found[name], indent=1))
     found = {**machine(), "training": training, "network": rates(run), **found}
     write(found, arguments.output, "segment_cpu.json")
@@ -85,13 +101,15 @@ def rates(run: Path) -> dict[str, float]:
     return found
 
 
-def trained(images: str, labels: str, run: Path, threads: int) -> dict[str, object]:
+def trained(
+    images: str, labels: str, run: Path, threads: int, trained_on: list[int], chosen_by: list[int]
+) -> dict[str, object]:
     begun, cost = time.perf_counter(), run / "cost.json"
     if not (run / "model.pt").is_file():
         before = time.process_time()
         command(
-            "segment", "mode=train", images, labels, f"slices={TRAINED_ON + CHOSEN_BY}",
-            f"train.validation={CHOSEN_BY}", "materials=solid_oxide_electrode", f"trainer.threads={threads}",
+            "segment", "mode=train", images, labels, f"slices={trained_on + chosen_by}",
+            f"train.validation={chosen_by}", "materials=solid_oxide_electrode", f"trainer.threads={threads}",
             "trainer.tensorboard=false", f"output={run}",
         )  # fmt: skip
         took = {
@@ -111,15 +129,17 @@ def trained(images: str, labels: str, run: Path, threads: int) -> dict[str, obje
     }
 
 
-def applied(images: str, labels: str, how: list[str], place: Path) -> dict[str, object]:
+def applied(
+    images: str, labels: str, how: list[str], place: Path, compared_on: Sequence[int] = SEEN_BY_NOBODY
+) -> dict[str, Any]:
     out, score, before_score = place / "phases", place / "score", place / "score_before"
     shutil.rmtree(out, ignore_errors=True)
     before = time.process_time()
     command("segment", "mode=predict", images, *how, "materials=solid_oxide_electrode", "spacing=[1,1,1]",
             f"output={out}")  # fmt: skip
     cpu = time.process_time() - before
-    for slices, folder in ((SEEN_BY_NOBODY, score), (SMOOTHING_CHOSEN_ON, before_score)):
-        command("segment", "mode=evaluate", f"prediction={out}", labels, f"slices={slices}",
+    for slices, folder in ((compared_on, score), (SMOOTHING_CHOSEN_ON, before_score)):
+        command("segment", "mode=evaluate", f"prediction={out}", labels, f"slices={list(slices)}",
                 f"output={folder}", "overwrite=true")  # fmt: skip
     told, scores, earlier = (
         json.loads((path / "summary.json").read_text()) for path in (out, score, before_score)
