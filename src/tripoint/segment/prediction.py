@@ -183,7 +183,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
                 for phase in method.materials.phases
             },
             "cleaned_voxels": changed, "not_shown": dict(zip(grey.names, gaps, strict=False)),
-            "warnings": [*found.warnings(method.materials), *_blind(grey.names, gaps)],
+            "warnings": [*found.warnings(method.materials), *volumes.tell_gaps(grey.names, gaps)],
             "run": {"seconds": record.seconds, "peak_bytes": record.peak_bytes,
                     "slabs_done_before": resumed, "voxels": math.prod(grey.shape)},
         }
@@ -340,20 +340,6 @@ def _voxel(grey: GreyVolume, given: Any, units: str | None) -> Spacing:
         message = f"{grey.names[0]} does not state its voxel size; give it as spacing=[z,y,x] in µm"
         raise InputError(message)
     return check_spacing(found)
-
-
-def _blind(names: Sequence[str], gaps: Sequence[float]) -> list[str]:
-    """Warn of parts of the volume where not all channels show something."""
-    *each, nothing = gaps
-    told = [
-        f"{name} shows nothing in {gap:.1%} of the volume, where the other channels alone decide; roi of "
-        "analyze and mask of evaluate leave that out, by what tripoint register tells"
-        for name, gap in zip(names, each, strict=True)
-        if gap > nothing
-    ]
-    if nothing:
-        told.append(f"no channel shows anything in {nothing:.1%} of the volume; phases there are guesses")
-    return told
 
 
 def _state(name: str) -> list[Any]:

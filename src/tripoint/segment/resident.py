@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from tripoint.segment import volumes
 from tripoint.segment.islands import remove_islands
 from tripoint.segment.prediction import FEWEST, SLAB
 from tripoint.segment.tiles import Tiled
+
+log = logging.getLogger("tripoint")
 
 
 def segmented(
@@ -68,6 +71,8 @@ def segmented(
                 progress("segmenting", number, len(slabs))
             for z, plane in enumerate(method.planes(block), start=slab[0]):
                 phases[z] = plane
+        for warning in volumes.tell_gaps(grey.names, grey.gaps()):
+            log.warning("warning: %s", warning)
         volume = _shared(phases)
         least = FEWEST if smallest is None else math.ceil(smallest / math.prod(voxel) - 1e-9)
         if least > 1:

@@ -148,6 +148,20 @@ class GreyVolume:
         return [float(count / math.prod(self.shape)) for count in counts]
 
 
+def tell_gaps(names: Sequence[str], gaps: Sequence[float]) -> list[str]:
+    """Warn of parts of the volume where not all channels show something."""
+    *each, nothing = gaps
+    told = [
+        f"{name} shows nothing in {gap:.1%} of the volume, where the other channels alone decide; roi of "
+        "analyze and mask of evaluate leave that out, by what tripoint register tells"
+        for name, gap in zip(names, each, strict=True)
+        if gap > nothing
+    ]
+    if nothing:
+        told.append(f"no channel shows anything in {nothing:.1%} of the volume; phases there are guesses")
+    return told
+
+
 @contextmanager
 def opened(
     images: str | Path | Sequence[str | Path], channels: Sequence[int] | None = None
