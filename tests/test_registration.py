@@ -11,7 +11,7 @@ from scipy import ndimage
 from tripoint import _cuda, alignment, cli, io, registration, synth
 from tripoint.errors import DeviceError, DeviceMemoryError, InputError
 from tripoint.io import ome_zarr, spectra, stack
-from tripoint.registration import ascent, histogram, joint, motions, mutual_information
+from tripoint.registration import ascent, histogram, joint, motions, mutual_information, resampling
 from tripoint.synth.views import placed
 
 
@@ -232,6 +232,13 @@ def test_information_rises_as_its_derivative_says(backend, method, shape):
     np.testing.assert_allclose(slope, rises, rtol=0.02, atol=2e-4)
     middle_stays = motion.affine(np.r_[at[: len(motion.turns)], np.zeros(2 if flat else 3)], middle)
     np.testing.assert_allclose(middle_stays @ [*middle, 1], [*middle, 1])
+
+
+def test_too_little_that_was_measured_is_refused(backend):
+    values = np.full((8, 9, 10), np.nan, np.float32)
+    values[::2, ::2, ::2] = 1.0
+    with pytest.raises(InputError, match="less than half of the voxels wherever 2 × 2 × 2 of them"):
+        resampling.filled(backend.put(values), 2 * np.eye(3))
 
 
 def test_sums_do_not_depend_on_the_order(backend):

@@ -96,12 +96,8 @@ class JointHistogram:
         columns = self.rows * CLASSES + first.astype(xp.int64) - 1
         at = columns + xp.arange(4)[:, None]
         joint = sums(at.ravel(), (weights * counted).ravel(), CLASSES * CLASSES).reshape(CLASSES, CLASSES)
-        joint /= number
-        rows, alone = joint.sum(axis=1), joint.sum(axis=0)
-        inside = xp.where(joint > 0, xp.log(xp.where(joint > 0, joint / xp.maximum(alone, 1e-300), 1.0)), 0.0)
-        marginal = (rows * xp.log(xp.where(rows > 0, rows, 1.0))).sum()
-        information = (joint * inside).sum() - marginal
-        push = (by_value * inside.ravel()[at]).sum(axis=0) * (self.scale / number)
+        information, by_joint = _information(joint / number)
+        push = (by_value * by_joint.ravel()[at]).sum(axis=0) * (self.scale / number)
         by_full = xp.where(inner[:, None], push[:, None] * slopes, 0.0).T @ self.about
         found = on_host(xp.concat([information.reshape(1), by_full.ravel()]))
         return float(found[0]), self.linear.T @ found[1:].reshape(3, 4)
@@ -154,6 +150,15 @@ def _spread(xp: Any, shape: tuple[int, ...], samples: int) -> Any:
         turns = 0.5 + number * root**-k
         places[:, axis] = (turns - xp.floor(turns)) * shape[axis] - 0.5
     return places
+
+
+def _information(joint: Any) -> tuple[Any, Any]:
+    """Return mutual information of a joint distribution, nats, and its derivative ln p_ij / p_j."""
+    xp = array_namespace(joint)
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    ratio = xp.where(joint > 0, joint / xp.maximum(columns, 1e-300), 1.0)
+    by_joint = xp.log(ratio)
+    return (joint * by_joint).sum() - (rows * xp.log(xp.where(rows > 0, rows, 1.0))).sum(), by_joint
 
 
 def _spline(xp: Any, part: Any) -> tuple[Any, Any]:

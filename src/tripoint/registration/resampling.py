@@ -175,11 +175,23 @@ def averaged(volume: Any, matrix: np.ndarray) -> tuple[Any, Any, list[int]]:
 
 
 def filled(volume: Any, matrix: np.ndarray) -> tuple[Any, Any, list[int]]:
-    """Average as :func:`averaged`; return values, their mean where nothing was measured, and where it was."""
+    """Average as :func:`averaged`; return values, their mean where nothing was measured, and where it was.
+
+    Raises
+    ------
+    InputError
+        Nowhere was half of a block measured.
+    """
     value, share, factors = averaged(volume, matrix)
     xp = array_namespace(value)
     value = value / xp.maximum(share, 1e-6)
     there = share >= 0.5
+    if not there.any():
+        message = (
+            "too little of the moving volume was measured: less than half of the voxels wherever "
+            f"{' × '.join(map(str, factors))} of them are averaged; choose another, or check its mask"
+        )
+        raise InputError(message)
     return xp.where(there, value, value[there].mean()), there, factors
 
 
