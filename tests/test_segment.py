@@ -13,11 +13,11 @@ from grey import MATERIALS, composite, photographed
 from tripoint import films
 from tripoint.errors import InputError, OutputError
 from tripoint.io import read
+from tripoint.islands import remove_islands
 from tripoint.segment import scores, volumes
 from tripoint.segment.annotation import UNLABELLED, read_annotation
 from tripoint.segment.classical import KMeans, MultiOtsu, Watershed
 from tripoint.segment.evaluation import evaluate
-from tripoint.segment.islands import remove_islands
 from tripoint.segment.prediction import Wanted, predict
 from tripoint.segment.splitting import split
 

@@ -27,11 +27,11 @@ from tripoint.io.folder import check_output, result_folder
 from tripoint.io.formats import split_inside
 from tripoint.io.signals import endings_as_exceptions, uninterrupted
 from tripoint.io.tables import plain
+from tripoint.islands import remove_islands
 from tripoint.materials import Materials
 from tripoint.record import Progress, RunRecord
 from tripoint.sample import Sample, Spacing, check_spacing
 from tripoint.segment import volumes
-from tripoint.segment.islands import remove_islands
 from tripoint.segment.methods import Method, Segmented
 from tripoint.segment.volumes import GreyVolume
 

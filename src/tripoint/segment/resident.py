@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from tripoint.errors import InputError
+from tripoint.islands import remove_islands
 from tripoint.record import Progress
 from tripoint.sample import Sample
 from tripoint.segment import volumes
-from tripoint.segment.islands import remove_islands
 from tripoint.segment.prediction import FEWEST, SLAB
 from tripoint.segment.tiles import Tiled
 
