@@ -45,9 +45,9 @@ METHODS = {
     "unet_not_cleaned": ["smallest=0"],
     "unet_neither_smoothed_nor_cleaned": ["smooth=0", "smallest=0"],
     "unet_half": ["half=true"],
-    "multi_otsu": ["method=multi_otsu"],
-    "kmeans": ["method=kmeans"],
-    "watershed": ["method=watershed"],
+    "multi_otsu": ["algorithm=multi_otsu"],
+    "kmeans": ["algorithm=kmeans"],
+    "watershed": ["algorithm=watershed"],
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import yaml
 
 from backends import has_gpu
 from tripoint import cli, synth
@@ -383,3 +384,18 @@ def test_a_missing_extra_is_one_sentence():
     error = ModuleNotFoundError("No module named 'torch'", name="torch.nn")
     assert explained(error).startswith("this needs the extra learn: pip install 'tripoint[learn]'")
     assert "not foreseen" in explained(ModuleNotFoundError("No module named 'other'", name="other"))
+
+
+def test_no_setting_is_called_like_a_group_of_files():
+    """Hydra takes such a word for the name of a file in the group, and refuses it."""
+    conf = Path(__file__).resolve().parents[1] / "conf"
+    groups = {folder.name for folder in conf.iterdir() if folder.is_dir()}
+    for file in conf.glob("*.yaml"):
+        settings = yaml.safe_load(file.read_text())
+        named = {
+            key.split("@")[0]
+            for entry in settings.get("defaults", [])
+            if isinstance(entry, dict)
+            for key in entry
+        }
+        assert not groups & set(settings) - named, file.name

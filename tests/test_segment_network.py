@@ -410,7 +410,7 @@ def test_train_predict_evaluate_analyze_by_commands(folder, tmp_path, capsys, mo
     images, labels = f"images={folder / 'grey.tif'}", f"labels={folder / 'labels.tif'}"
     assert run(
         "segment", "mode=train", images, labels, materials, "slices=[1,4,7,12]", "train.validation=[12]",
-        "method.network.features=[6,6,8,8,8,6]", "train.epochs=2", "train.steps=4", "train.patch=32",
+        "algorithm.network.features=[6,6,8,8,8,6]", "train.epochs=2", "train.steps=4", "train.patch=32",
         "trainer.threads=1", "trainer.tensorboard=false", "output=run",
     ) == "run/model.pt"  # fmt: skip
     found = run(
@@ -467,7 +467,7 @@ def test_phases_stay_on_the_gpu(folder, learned, half):
         (["mode=train", "images=a.tif", "labels=b.tif"], "the materials are missing"),
         (["mode=predict", "images=a.tif", "output=o"], "the checkpoint is missing"),
         (["mode=predict", "images=a.tif", "output=o", "checkpoint=none"], "there is no checkpoint none"),
-        (["mode=train", "images=a.tif", "labels=b.tif", "method=kmeans"], "needs no training"),
+        (["mode=train", "images=a.tif", "labels=b.tif", "algorithm=kmeans"], "needs no training"),
         (["mode=train", "images=a.tif", "labels=b.tif", "slices=5", "output=o"], "slices"),
     ],
 )

@@ -37,9 +37,9 @@ def _train(settings: dict[str, Any]) -> None:
     from tripoint.segment.training import RECORD, WEIGHTS, train
 
     how = dict(check_section(settings, "train"))
-    method = check_section(settings, "method")
+    method = check_section(settings, "algorithm")
     if "network" not in method:
-        message = f"method={method['name']} needs no training; use it with mode=predict, or train method=unet"
+        message = f"algorithm={method['name']} needs no training; use it with mode=predict, or train algorithm=unet"
         raise InputError(message)
     images, labels = images_of(settings, "images"), check_text(settings, "labels")
     materials = _materials(settings)
@@ -136,19 +136,19 @@ def _method(settings: dict[str, Any], images: Any) -> tuple[Any, dict[str, Any]]
     """Return the method, ready for the volume, and what decides what it gives."""
     from tripoint.segment import volumes
 
-    given = check_section(settings, "method")
+    given = check_section(settings, "algorithm")
     channels = read_list(settings["channels"])
     if "network" in given:
         return trained_method(settings, images, settings)
     if settings["checkpoint"] is not None:
-        message = f"checkpoint is given, and method={given['name']} takes none; leave out one of the two"
+        message = f"checkpoint is given, and algorithm={given['name']} takes none; leave out one of the two"
         raise InputError(message)
     from hydra.utils import instantiate
 
     arguments = {key: value for key, value in given.items() if key != "name"}
     with volumes.opened(images, channels) as grey:
         method = instantiate(arguments, _convert_="all").fit(grey, _materials(settings))
-    return method, {"method": given}
+    return method, {"algorithm": given}
 
 
 def _numbers(settings: dict[str, Any], key: str) -> list[int] | None:

@@ -120,7 +120,7 @@ def trained_method(
     if settings["checkpoint"] is None:
         message = (
             "the checkpoint is missing; give checkpoint=FOLDER of a training, or a method that needs none: "
-            "method=multi_otsu, kmeans or watershed"
+            "algorithm=multi_otsu, kmeans or watershed"
         )
         raise InputError(message)
     path = Path(check_text(settings, "checkpoint")).expanduser()

@@ -134,7 +134,7 @@ class Classical:
         if values.shape[1] != 1:
             message = (
                 f"{name} looks at one channel, and images has {values.shape[1]}; take "
-                "method=kmeans, or one of them"
+                "algorithm=kmeans, or one of them"
             )
             raise InputError(message)
 
