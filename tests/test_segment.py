@@ -78,6 +78,97 @@ def test_slices_are_paired_by_the_numbers_in_their_names(tmp_path, phases, grey)
     np.testing.assert_array_equal(chosen.classes[0], phases[11])
 
 
+@pytest.mark.parametrize("kind", ["folder from 0", "folder from 201", "one file"])
+@pytest.mark.parametrize("named", [True, False])
+def test_some_drawn_slices_are_paired_by_number_wherever_images_begin(tmp_path, phases, grey, kind, named):
+    first = 201 if kind.endswith("201") else 0
+    numbers = [first + z for z in (2, 5, 12, 19)]
+    labels = slices(tmp_path / "labels", phases[[2, 5, 12, 19]], numbers)
+    if kind == "one file":
+        images = tmp_path / "grey.tif"
+        tifffile.imwrite(images, grey)
+    else:
+        images = slices(tmp_path / "grey", grey, range(first, first + 20))
+    chosen = numbers[1:3] if named else numbers
+    found = annotated(images, labels, slices=chosen if named else None)
+    assert found.numbers == tuple(chosen)
+    np.testing.assert_array_equal(found.classes, phases[list(found.positions)])
+
+
+@pytest.mark.parametrize(
+    ("first", "numbers", "chosen", "words"),
+    [
+        (0, (0, 5, 10, 15), [1, 2, 3, 4], "no slice 1; the numbers in its files' names are 0, 5, 10, 15"),
+        (0, (2, 9, 25), None, "has 0 to 19, so that 25 is unknown"),
+        (201, (203, 230), None, "has 201 to 220, so that 230 is unknown"),
+        (201, (1, 2, 3), None, "so that 1 is unknown; name the files by the numbers of the images' slices$"),
+        (0, tuple(range(2, 22)), None, None),
+        (201, tuple(range(211, 231)), None, "so that 221 is unknown"),
+        (0, tuple(range(0, 40, 2)), None, "so that 20 is unknown"),
+    ],
+)
+def test_drawn_slices_that_the_images_do_not_have_are_refused(
+    tmp_path, phases, grey, first, numbers, chosen, words
+):
+    images = slices(tmp_path / "grey", grey, range(first, first + 20))
+    labels = slices(tmp_path / "labels", phases[: len(numbers)], numbers)
+    if words is None:
+        assert len(annotated(images, labels)) == 20
+        return
+    with pytest.raises(InputError, match=words):
+        annotated(images, labels, slices=chosen)
+
+
+@pytest.mark.parametrize(("first", "drawn"), [(0, 1), (201, 1), (201, 0), (1, 201)])
+def test_as_many_drawn_slices_as_images_come_in_order_where_one_is_a_mere_count(
+    tmp_path, phases, grey, first, drawn
+):
+    images = slices(tmp_path / "grey", grey, range(first, first + 20))
+    labels = slices(tmp_path / "labels", phases, range(drawn, drawn + 20))
+    found = annotated(images, labels, slices=[first + 4, first + 7])
+    assert found.numbers == (first + 4, first + 7)
+    np.testing.assert_array_equal(found.classes, phases[[4, 7]])
+
+
+def test_a_version_behind_the_number_of_a_slice_is_not_taken_for_it(tmp_path, phases, grey):
+    images = slices(tmp_path / "grey", grey, range(20))
+    labels = slices(tmp_path / "labels", phases[[3, 9]], (3, 9))
+    for file in list(labels.iterdir()):
+        file.rename(file.with_name(f"{file.stem}_v2.tif"))
+    assert annotated(images, labels).numbers == (3, 9)
+    with pytest.raises(InputError, match="has no slice 5"):
+        annotated(images, labels, slices=[5, 15])
+
+
+def test_a_mask_is_paired_by_number_too(tmp_path, image, phases):
+    np.save(tmp_path / "drawn.npy", phases)
+    mask = np.ones((2, *phases.shape[1:]), np.uint8)
+    mask[1, :, 20:] = 0
+    folder = slices(tmp_path / "mask", mask, (4, 9))
+    found = annotated(image, tmp_path / "drawn.npy", mask=folder, slices=[9])
+    assert (found.classes[0, :, 20:] == UNLABELLED).all()
+    with pytest.raises(InputError, match="has no slice 5"):
+        annotated(image, tmp_path / "drawn.npy", mask=folder, slices=[4, 5])
+
+
+def test_slices_out_of_order_are_refused_where_labels_hold_nothing_else(tmp_path, image, phases):
+    np.save(tmp_path / "drawn.npy", phases[[9, 2]])
+    with pytest.raises(InputError, match="expected them ascending"):
+        annotated(image, tmp_path / "drawn.npy", slices=[9, 2])
+
+
+@pytest.mark.parametrize(("blank", "dtype"), [(65535, np.uint16), (-1, np.int16), (77, np.uint8)])
+def test_any_integer_may_mark_what_is_not_labelled(tmp_path, image, phases, blank, dtype):
+    drawn = phases.astype(dtype)
+    drawn[:, :9] = blank
+    np.save(tmp_path / "drawn.npy", drawn)
+    found = annotated(image, tmp_path / "drawn.npy", unlabelled=blank)
+    assert (found.classes[:, :9] == UNLABELLED).all()
+    np.testing.assert_array_equal(found.classes[:, 9:], phases[:, 9:])
+    with pytest.raises(InputError, match=f"unlabelled={blank} if it marks"):
+        annotated(image, tmp_path / "drawn.npy")
+
+
 def test_labels_may_hold_nothing_but_the_annotated_slices(tmp_path, image, phases):
     np.save(tmp_path / "drawn.npy", phases[[2, 9]])
     found = annotated(image, tmp_path / "drawn.npy", slices=[2, 9])

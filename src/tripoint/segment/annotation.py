@@ -15,7 +15,8 @@ from tripoint.io.formats import find_opener, split_inside
 from tripoint.io.slices import read_slice
 from tripoint.io.stored import Choice
 from tripoint.materials import Materials
-from tripoint.segment.volumes import GreyVolume, slice_files
+from tripoint.segment.pairing import check_known, listed, paired_files
+from tripoint.segment.volumes import GreyVolume
 
 UNLABELLED = 255
 """Class of pixels that nobody has labelled; others are positions among the phases of the materials."""
@@ -68,35 +69,34 @@ def read_annotation(
     ----------
     grey : GreyVolume
     labels : path
-        A volume of the same shape; a folder of slices, which are found by the numbers in their names where
-        the grey volume is one too, or come in order; or a volume of nothing but the annotated ``slices``.
+        A folder of slices, which are found by the numbers in their names (`pairing.paired_files`); another
+        volume of the same shape; or one of nothing but the annotated ``slices``, in order.
     materials : Materials
         What each label is.
     slices : sequence of int, optional
         Which slices are annotated, by the numbers of the grey volume's. By default all that the labels have.
     unlabelled : int, "auto" or None
-        Label of pixels that nobody has labelled: by default 255, where the materials have no such label.
+        Label of pixels that nobody has labelled, any integer that is no phase's: by default 255, where the
+        materials have no such label.
     mask : path, optional
         A volume as the labels, 0 where nobody has labelled.
 
     Raises
     ------
     InputError
-        Another shape than the grey volume's; slices that are not there; nothing annotated; one phase only.
+        Another shape than the grey volume's; slices that are not there, or whose numbers the grey volume
+        does not have; nothing annotated; one phase only.
     MaterialsError
         A label that the materials do not name.
     """
     blank = _blank(unlabelled, materials)
-    names = _names(grey, labels, slices)
-    table = np.full(256, UNLABELLED, np.uint8)
-    table[list(materials.labels)] = np.arange(len(materials.labels), dtype=np.uint8)
-    known = np.isin(np.arange(256), [*materials.labels, *([] if blank is None else [blank])])
+    files = paired_files(grey, labels)
+    masks = {} if mask is None else paired_files(grey, mask)
+    names = _names(grey, labels, files, slices)
     classes = []
-    with _planes(grey, labels, slices) as read, _planes(grey, mask, slices) as drawn:
+    with _planes(grey, labels, files, slices) as read, _planes(grey, mask, masks, slices) as drawn:
         for name in names:
-            plane = read(name)
-            _check_labels(plane, known, materials, blank, name, labels)
-            found = table[plane.astype(np.uint8)]
+            found = _classes(read(name), materials, blank, name, labels)
             if mask is not None:
                 found = np.where(drawn(name) != 0, found, np.uint8(UNLABELLED))
             classes.append(found)
@@ -122,16 +122,13 @@ def _blank(unlabelled: int | str | None, materials: Materials) -> int | None:
     return unlabelled
 
 
-def _names(grey: GreyVolume, labels: str | Path, slices: Sequence[int] | None) -> list[int]:
+def _names(
+    grey: GreyVolume, labels: str | Path, files: dict[int, Path], slices: Sequence[int] | None
+) -> list[int]:
     """Return the annotated slices by their numbers, ascending."""
     if slices is None:
-        files = slice_files(labels)
-        by_name = bool(files) and grey.numbers != tuple(range(grey.shape[0]))
-        found = [number for number in grey.numbers if number in files] if by_name else list(grey.numbers)
-        if not found:
-            message = f"no slice of {labels} has the number of one of {grey.names[0]}; name them alike"
-            raise InputError(message)
-        return found
+        check_known(grey, labels, files)
+        return list(files or grey.numbers)
     wrong = [number for number in slices if number not in grey.numbers]
     if wrong or not slices or len(set(slices)) < len(slices):
         message = (
@@ -144,17 +141,21 @@ def _names(grey: GreyVolume, labels: str | Path, slices: Sequence[int] | None) -
 
 
 @contextmanager
-def _planes(grey: GreyVolume, path: str | Path | None, slices: Sequence[int] | None) -> Iterator[Any]:
+def _planes(
+    grey: GreyVolume, path: str | Path | None, files: dict[int, Path], slices: Sequence[int] | None
+) -> Iterator[Any]:
     """Give what reads the plane that belongs to a slice of the grey volume."""
     if path is None:
         yield None
         return
-    files = slice_files(path)
-    if files and grey.numbers != tuple(range(grey.shape[0])):
+    if files:
 
         def from_file(number: int) -> np.ndarray:
             if number not in files:
-                message = f"{path} has no slice {number}; its slices are {min(files)} to {max(files)}"
+                message = (
+                    f"{path} has no slice {number}; the numbers in its files' names are "
+                    f"{listed(list(files))}, expected there those of the images' slices"
+                )
                 raise InputError(message)
             return _fitting(read_slice(files[number]), grey, path)
 
@@ -163,12 +164,18 @@ def _planes(grey: GreyVolume, path: str | Path | None, slices: Sequence[int] | N
     place, inner = split_inside(path)
     opener, _ = find_opener(place)
     with opener(place, Choice(inner)) as stored:
-        depth, ordered = stored.shape[0], sorted(slices or ())
+        depth, ordered = stored.shape[0], list(slices or ())
         if len(stored.shape) != 3 or (depth != grey.shape[0] and depth != len(ordered)):
             message = (
                 f"{path} has the shape {tuple(stored.shape)} and {grey.names[0]} {grey.shape}; expected "
                 "labels of the "
                 "same shape, or of nothing but the annotated slices, then say which these are with slices=[…]"
+            )
+            raise InputError(message)
+        if depth != grey.shape[0] and ordered != sorted(ordered):
+            message = (
+                f"slices is {ordered}, and {path} holds nothing but these; expected them ascending, as they "
+                "follow each other there"
             )
             raise InputError(message)
         rows = grey.numbers if depth == grey.shape[0] else ordered
@@ -195,20 +202,24 @@ def _fitting(plane: np.ndarray, grey: GreyVolume, path: str | Path) -> np.ndarra
     return plane
 
 
-def _check_labels(
-    plane: np.ndarray, known: np.ndarray, materials: Materials, blank: int | None, number: int, path: Any
-) -> None:
-    values = np.unique(plane)
-    foreign = [int(value) for value in values if not 0 <= value <= 255 or not known[value]]
+def _classes(
+    plane: np.ndarray, materials: Materials, blank: int | None, number: int, path: Any
+) -> np.ndarray:
+    """Return the position of each pixel's phase, or refuse labels that nobody knows."""
+    named = [*materials.labels, *([] if blank is None else [blank])]
+    foreign = [int(value) for value in np.unique(plane) if int(value) not in named]
     if foreign:
-        named = ", ".join(f"{phase.label} {phase.name}" for phase in materials.phases)
+        phases = ", ".join(f"{phase.label} {phase.name}" for phase in materials.phases)
         rest = "" if blank is None else f", and {blank} for what is not labelled"
         message = (
             f"slice {number} of {path} holds the label {foreign[0]}, which the materials do not name; they "
-            "have "
-            f"{named}{rest}; set materials, or unlabelled={foreign[0]} if it marks what is not labelled"
+            f"have {phases}{rest}; set materials, or unlabelled={foreign[0]} if it marks what is not labelled"
         )
         raise InputError(message)
+    found = np.full(plane.shape, UNLABELLED, np.uint8)
+    for position, label in enumerate(materials.labels):
+        found[plane == label] = position
+    return found
 
 
 def _check_phases(annotated: Annotation, materials: Materials, path: Any) -> None:

@@ -152,8 +152,8 @@ def tell_gaps(names: Sequence[str], gaps: Sequence[float]) -> list[str]:
     """Warn of parts of the volume where not all channels show something."""
     *each, nothing = gaps
     told = [
-        f"{name} shows nothing in {gap:.1%} of the volume, where the other channels alone decide; roi of "
-        "analyze and mask of evaluate leave that out, by what tripoint register tells"
+        f"{name} shows nothing in {gap:.1%} of the volume, where the other channels alone decide; roi= in an "
+        "analysis of the phases and mask= in an evaluation leave that out, by what tripoint register tells"
         for name, gap in zip(names, each, strict=True)
         if gap > nothing
     ]
@@ -232,16 +232,20 @@ def slice_numbers(path: str | Path, depth: int) -> tuple[int, ...]:
 
 
 def slice_files(path: str | Path) -> dict[int, Path]:
-    """Return the files of a folder of slices by their numbers, ascending; nothing for any other volume."""
+    """Return the files of a folder of slices by their numbers, ascending; nothing for any other volume.
+
+    Of several numbers in a name it is the last one that ascends from file to file.
+    """
     folder = Path(path)
     if not folder.is_dir() or find_opener(folder)[0].__module__ != "tripoint.io.slices":
         return {}
     files = [f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
     files.sort(key=lambda f: natural_order(f.name))
-    digits = [re.findall(r"\d+", f.stem) for f in files]
-    numbers = [int(found[-1]) for found in digits if found]
-    ascending = all(before < after for before, after in pairwise(numbers))
-    return dict(zip(numbers, files, strict=True)) if len(numbers) == len(files) and ascending else {}
+    backwards = [[int(digits) for digits in reversed(re.findall(r"\d+", f.stem))] for f in files]
+    for numbers in zip(*backwards, strict=False):
+        if all(before < after for before, after in pairwise(numbers)):
+            return dict(zip(numbers, files, strict=True))
+    return {}
 
 
 def _check_grey(stored: Stored, name: str) -> None:
