@@ -339,7 +339,12 @@ def test_volumes_that_a_network_does_not_fit_are_refused(folder, method, tmp_pat
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"tile": 3}, "tile is 3"), ({"overlap": 1.0}, "overlap is 1.0"), ({"smooth": -1}, "smooth is -1")],
+    [
+        ({"tile": 3}, "tile is 3"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"overlap": 1.0}, "overlap is 1.0"),
+        ({"smooth": -1}, "smooth is -1"),
+    ],
 )
 def test_tiles_that_make_no_sense_are_refused(method, options, words):
     with pytest.raises(InputError, match=words):
@@ -395,6 +400,69 @@ def test_constant_grey_values_are_refused_and_others_than_those_of_the_training_
         output = f"output={tmp_path / str(told)}"
         assert cli.main([*words, f"images={tmp_path / name}", output]) == 0
         assert ("set normalise=volume" in capsys.readouterr().err) == told
+
+
+def test_slices_that_are_no_squares_are_trained_on(tmp_path):
+    phases = composite((6, 40, 150))
+    tifffile.imwrite(tmp_path / "labels.tif", phases)
+    tifffile.imwrite(tmp_path / "grey.tif", photographed(phases))
+    small(tmp_path, tmp_path / "out", validation=0, patch=128)
+    assert (tmp_path / "out" / "model.pt").is_file()
+    for changes, words in (
+        ({"patch": 8}, "patch is 8; expected at least 16 pixels"),
+        ({"patch": 16, "batch_size": 1}, "train.batch_size=2"),
+    ):
+        with pytest.raises(InputError, match=words):
+            small(tmp_path, tmp_path / "other", **changes)
+    tifffile.imwrite(tmp_path / "grey.tif", photographed(phases)[:, :12, :12])
+    tifffile.imwrite(tmp_path / "labels.tif", phases[:, :12, :12])
+    with pytest.raises(InputError, match="12 × 12 pixels; expected at least 16"):
+        small(tmp_path, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_training_is_replaced_only_once_all_has_been_checked(folder, tmp_path):
+    small(folder, tmp_path / "out", ensemble=2)
+    before = (tmp_path / "out" / "model.pt").stat().st_mtime_ns
+    with pytest.raises(InputError):
+        small(folder, tmp_path / "out", overwrite=True, slices=[99])
+    assert (tmp_path / "out" / "model.pt").stat().st_mtime_ns == before
+    record = small(folder, tmp_path / "out", overwrite=True, seed=5, spacing=[500, 100, 100], units="nm")
+    assert record["spacing"] == [0.5, 0.1, 0.1]
+    assert not list((tmp_path / "out").glob("network_*"))
+
+
+def test_a_hot_pixel_changes_little(folder, tmp_path, method):
+    grey = tifffile.imread(folder / "grey.tif").astype(np.float32)
+    grey[3, 5, 5] = 1e9
+    scaled = method.trained.normalisation(grey[None])
+    assert scaled.max() == 10
+    assert np.isfinite(scaled.astype(np.float16)).all()
+
+
+def test_channels_in_another_order_are_refused(folder, learned, tmp_path, capsys):
+    for name in ("one", "two"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", tifffile.imread(folder / "grey.tif"))
+    images = [tmp_path / "one.tif", tmp_path / "two.tif"]
+    small(folder, tmp_path / "run", images=images)
+    given = f"images=[{images[1]},{images[0]}]"
+    words = ["segment", "mode=predict", given, f"checkpoint={tmp_path / 'run'}", "spacing=1"]
+    assert cli.main([*words, f"output={tmp_path / 'out'}"]) == 1
+    assert "trained on the channels one, two, and images gives two, one" in capsys.readouterr().err
+
+
+def test_terminals_that_are_not_named_stay(folder, learned, tmp_path):
+    trained = Trained.load(learned[0] / "model.pt")
+    named = trained.materials.to_mapping()
+    named["terminals"] = {"ion": "z-", "electron": "z+"}
+    replace(trained, materials=type(trained.materials).from_mapping(named)).save(tmp_path / "model.pt")
+    words = [f"segment.checkpoint={tmp_path / 'model.pt'}", "spacing=0.5", "subvolumes=0"]
+    out = f"output={tmp_path / 'out'}"
+    assert (
+        cli.main(["analyze", f"input={folder / 'grey.tif'}", "materials.terminals.ion=x-", *words, out]) == 0
+    )
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["materials"]["terminals"] == {"ion": "x-", "electron": "z+"}
 
 
 def test_train_predict_evaluate_analyze_by_commands(folder, tmp_path, capsys, monkeypatch):

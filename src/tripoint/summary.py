@@ -76,6 +76,7 @@ def summarize(
         "run": _run(sample, record),
     }
     summary["warnings"] = [
+        *sample.source.get("warnings", ()),
         *voxels.notes,
         *thin.warnings(sample.materials),
         *_warnings(summary, sample, scan, intervals),

@@ -34,19 +34,18 @@ def run(settings: dict[str, Any]) -> None:
 
 def _train(settings: dict[str, Any]) -> None:
     from tripoint.segment.augmentation import Augmentation
-    from tripoint.segment.training import RECORD, WEIGHTS, train
+    from tripoint.segment.training import WEIGHTS, train
 
     how = dict(check_section(settings, "train"))
     method = check_section(settings, "algorithm")
     if "network" not in method:
-        message = f"algorithm={method['name']} needs no training; use it with mode=predict, or train algorithm=unet"
+        message = (
+            f"algorithm={method['name']} needs no training; use it with mode=predict, or train algorithm=unet"
+        )
         raise InputError(message)
     images, labels = images_of(settings, "images"), check_text(settings, "labels")
     materials = _materials(settings)
     folder = Path(check_text(settings, "output"))
-    if check_switch(settings, "overwrite"):
-        for file in (WEIGHTS, RECORD, "last.ckpt"):
-            (folder / file).unlink(missing_ok=True)
     try:
         augmentation = Augmentation(**how.pop("augmentation"))
     except TypeError as error:
@@ -67,6 +66,9 @@ def _train(settings: dict[str, Any]) -> None:
             augmentation=augmentation,
             seed=settings["seed"],
             trainer=check_section(settings, "trainer"),
+            spacing=read_list(settings["spacing"]),
+            units=settings["units"],
+            overwrite=check_switch(settings, "overwrite"),
             progress=progress,
             **how,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,10 @@ def _adopted(known: Materials, given: dict[str, Any]) -> Materials:
     filled = {key: value for key, value in given.items() if value and key != "name"}
     phases = filled.get("phases")
     if phases is None:
-        return Materials.from_mapping({**known.to_mapping(), **filled})
+        merged = known.to_mapping()
+        for key, value in filled.items():
+            merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+        return Materials.from_mapping(merged)
     found = Materials.from_mapping(given)
     named, learnt = ({phase.name: phase.label for phase in one.phases} for one in (found, known))
     if named != learnt:
@@ -132,6 +135,7 @@ def trained_method(
         raise InputError(message)
     with volumes.opened(images, read_list(settings["channels"])) as grey:
         trained.check(grey, own_scale=own)
+        _check_order(trained.about, grey.names, read_list(settings["channels"]))
         seen = Normalisation.of_volume(grey)  # refuses what is constant
         if not own:
             _tell_scale(trained.normalisation, seen, grey.names)
@@ -149,7 +153,12 @@ def trained_method(
 def smallest_of(settings: dict[str, Any]) -> float | None:
     """Return the volume below which pieces go, µm³, None for what is usual."""
     given = settings["smallest"]
-    return None if given == "auto" else check_number(given, "smallest")
+    if given == "auto":
+        return None
+    if (found := check_number(given, "smallest")) < 0:
+        message = f"smallest is {given}; expected a volume in µm³, 0 or more"
+        raise InputError(message)
+    return found
 
 
 def images_of(settings: dict[str, Any], key: str) -> Any:
@@ -163,6 +172,24 @@ def images_of(settings: dict[str, Any], key: str) -> Any:
 def _when(path: Path) -> list[int]:
     state = path.stat()
     return [state.st_size, state.st_mtime_ns]
+
+
+def _check_order(about: Mapping[str, Any], names: Sequence[str], channels: Any) -> None:
+    """Refuse the channels of the training in another order, as far as their names tell."""
+    known = [Path(name).stem for name in about.get("images") or ()]
+    given = [Path(name).stem for name in names]
+    if known != given and sorted(known) == sorted(given) and len(set(known)) > 1:
+        message = (
+            f"the network was trained on the channels {', '.join(known)}, and images gives "
+            f"{', '.join(given)}; give them in that order"
+        )
+        raise InputError(message)
+    before = about.get("channels")
+    if channels and before and channels != before and sorted(channels) == sorted(before):
+        message = (
+            f"the network was trained on channels={before}, and here channels={channels}; keep the order"
+        )
+        raise InputError(message)
 
 
 def _tell_spacing(trained: Any, spacing: Any) -> None:

@@ -88,21 +88,25 @@ class BestWeights(Callback):
 class FiniteErrors(Callback):
     """End a training whose error is no number any more.
 
+    Parameters
+    ----------
+    advice : str
+        What to try.
+
     Raises
     ------
     InputError
         At the end of such an epoch, before it is recorded.
     """
 
+    def __init__(self, advice: str) -> None:
+        self.advice = advice
+
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Look at all that was logged."""
         for name, value in trainer.callback_metrics.items():
             if not math.isfinite(float(value)):
-                message = (
-                    f"{name} is {float(value)} in epoch {trainer.current_epoch}; try a smaller learning rate "
-                    "(model.training.rate=1e-3), trainer.precision=32-true, and look for huge values in the "
-                    "tables of the training samples"
-                )
+                message = f"{name} is {float(value)} in epoch {trainer.current_epoch}; {self.advice}"
                 raise InputError(message)
 
 

@@ -25,6 +25,11 @@ from tripoint.record import Progress
 
 WEIGHTS = "model.pt"
 
+_ADVICE = (
+    "try a smaller learning rate (model.training.rate=1e-3), trainer.precision=32-true, and look for huge "
+    "values in the tables of the training samples"
+)
+
 
 def train(  # noqa: PLR0913  # each of them is one word on the command line
     graphs: Graphs,
@@ -101,7 +106,7 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
     if "training" in parts:
         check_labels(network, data)
         network.readout.begin(network, data.train_dataloader())
-        callbacks: list[Any] = [OwnRandomNumbers(seed), FiniteErrors(), Told(progress)]
+        callbacks: list[Any] = [OwnRandomNumbers(seed), FiniteErrors(_ADVICE), Told(progress)]
         if split.validation:
             callbacks.append(BestWeights(patience))
         settings = dict(trainer or {})

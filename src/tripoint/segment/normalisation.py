@@ -13,6 +13,9 @@ from tripoint.segment.volumes import GreyVolume
 
 _LOW, _HIGH = 1.0, 99.0
 
+_FARTHEST = 10.0
+"""Where a hot pixel ends, in halves of the range."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -73,7 +76,7 @@ class Normalisation:
         """Return grey values (channels, …) as float32 on the scale."""
         shape = (-1,) + (1,) * (grey.ndim - 1)
         centre, scale = (np.asarray(v, np.float32).reshape(shape) for v in (self.centre, self.scale))
-        scaled = (grey - centre) / scale
+        scaled = np.clip((grey - centre) / scale, -_FARTHEST, _FARTHEST)
         scaled[np.isnan(scaled)] = 0
         return scaled
 

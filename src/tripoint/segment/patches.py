@@ -134,7 +134,7 @@ class Patches(Dataset[Any]):
     ) -> None:
         self.slices, self.count, self.augmentation, self.seed = slices, count, augmentation, tuple(seed)
         limits = slices.classes.shape[1:]
-        self.size = tuple(min(size, n // MULTIPLE * MULTIPLE or n) for n in limits)
+        self.size = (min(size, *(n // MULTIPLE * MULTIPLE for n in limits)),) * 2  # square: they are turned
         flat = slices.classes.reshape(-1)
         self.places = [np.flatnonzero(flat == label) for label in np.unique(flat) if label != UNLABELLED]
 

@@ -152,7 +152,8 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
     with volumes.opened(images, channels) as grey:
         voxel = _voxel(grey, spacing, units)
         settings = {
-            "images": [_state(path) for path in grey.names], "shape": grey.shape, "spacing": voxel,
+            "images": [_state(path) for path in grey.names], "channels": channels, "shape": grey.shape,
+            "spacing": voxel,
             "materials": method.materials.to_mapping(), "wanted": vars(wanted), "smallest": smallest,
             "origin": origin or {}, "slab": SLAB,
         }  # fmt: skip
@@ -160,7 +161,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
         record = RunRecord(3, plain(settings), None)
         with _no_space(work.folder), endings_as_exceptions():
             arrays = work.begin(grey.shape, method.materials, wanted)
-            with record.step("segment"):
+            with record.step("segment"), work.without_bad_input():
                 resumed = _segment(grey, method, asked, wanted, arrays, work, progress)
             with record.step("clean"):
                 least = FEWEST if smallest is None else math.ceil(smallest / math.prod(voxel) - 1e-9)
@@ -182,7 +183,8 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
                 }
                 for phase in method.materials.phases
             },
-            "cleaned_voxels": changed, "not_shown": dict(zip(grey.names, gaps, strict=False)),
+            "least_voxels": least, "cleaned_voxels": changed,
+            "not_shown": dict(zip(grey.names, gaps, strict=False)),
             "warnings": [*found.warnings(method.materials), *volumes.tell_gaps(grey.names, gaps)],
             "run": {"seconds": record.seconds, "peak_bytes": record.peak_bytes,
                     "slabs_done_before": resumed, "voxels": math.prod(grey.shape)},
@@ -259,6 +261,15 @@ class _Work:
             }
             self._tick()
         return arrays
+
+    @contextmanager
+    def without_bad_input(self) -> Iterator[None]:
+        """Remove the folder where grey values are refused: others would be another run."""
+        try:
+            yield
+        except InputError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     def finish(self, slab: int) -> None:
         """Tick a slab off."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,6 @@ from tripoint.sample import Sample
 from tripoint.segment import volumes
 from tripoint.segment.prediction import FEWEST, SLAB
 from tripoint.segment.tiles import Tiled
-
-log = logging.getLogger("tripoint")
 
 
 def segmented(
@@ -71,8 +68,7 @@ def segmented(
                 progress("segmenting", number, len(slabs))
             for z, plane in enumerate(method.planes(block), start=slab[0]):
                 phases[z] = plane
-        for warning in volumes.tell_gaps(grey.names, grey.gaps()):
-            log.warning("warning: %s", warning)
+        warnings = volumes.tell_gaps(grey.names, grey.gaps())
         volume = _shared(phases)
         least = FEWEST if smallest is None else math.ceil(smallest / math.prod(voxel) - 1e-9)
         if least > 1:
@@ -82,7 +78,7 @@ def segmented(
         voxel,
         method.materials,
         name=name or Path(grey.names[0]).stem,
-        source={"images": list(grey.names), **(origin or {})},
+        source={"images": list(grey.names), **(origin or {}), **({"warnings": warnings} if warnings else {})},
     )
 
 

@@ -65,6 +65,9 @@ class Tiled:
         if isinstance(self.tile, bool) or not isinstance(self.tile, int) or self.tile < MULTIPLE:
             message = f"tile is {self.tile!r}; expected a whole number of pixels of at least {MULTIPLE}"
             raise InputError(message)
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
+            message = f"batch_size is {self.batch_size!r}; expected a whole number of tiles of at least 1"
+            raise InputError(message)
         if not 0 <= self.overlap < 1:
             message = (
                 f"overlap is {self.overlap!r}; expected a share of a tile from 0 to below 1, such as 0.25"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,16 @@ from tripoint._version import __version__
 from tripoint.database.content import hash_settings
 from tripoint.errors import InputError, OutputError
 from tripoint.io.tables import plain
-from tripoint.learn.epochs import BestWeights, FiniteErrors, Metrics, OwnRandomNumbers, Resumable, Told
+from tripoint.learn.epochs import (
+    METRICS,
+    RESUME,
+    BestWeights,
+    FiniteErrors,
+    Metrics,
+    OwnRandomNumbers,
+    Resumable,
+    Told,
+)
 from tripoint.learn.trainers import fitting, make_trainer
 from tripoint.materials import Materials
 from tripoint.record import Progress
@@ -28,6 +38,7 @@ from tripoint.segment.annotation import UNLABELLED, Annotation, read_annotation
 from tripoint.segment.augmentation import Augmentation
 from tripoint.segment.checkpoint import Trained, make_network
 from tripoint.segment.module import SegmentationModule
+from tripoint.segment.network import MULTIPLE
 from tripoint.segment.normalisation import Normalisation
 from tripoint.segment.patches import PatchData, Slices, load_slices
 from tripoint.segment.splitting import split
@@ -35,6 +46,11 @@ from tripoint.segment.splitting import split
 log = logging.getLogger("tripoint")
 
 WEIGHTS, RECORD = "model.pt", "run.json"
+
+_ADVICE = (
+    "try a smaller learning rate (train.optimiser.rate=1e-3), trainer.precision=32-true, and look for huge "
+    "grey values"
+)
 
 
 def train(  # noqa: PLR0913  # each of them is one word on the command line
@@ -62,6 +78,9 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
     ensemble: int = 1,
     seed: int = 0,
     trainer: Mapping[str, Any] | None = None,
+    spacing: Any = None,
+    units: str | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a network on annotated slices, and keep the weights that fit those held out best.
@@ -97,6 +116,10 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
         Networks, from seeds that follow each other.
     trainer : mapping, optional
         Settings of Lightning's ``Trainer``; ``threads`` and ``tensorboard`` as in `learn.trainers`.
+    spacing : (z, y, x), optional
+        Voxel size in µm, which the checkpoint keeps; by default the files'.
+    overwrite : bool
+        Begin anew where there is a training, once all that is asked for has been checked.
 
     Returns
     -------
@@ -114,6 +137,7 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
     augmentation = augmentation or Augmentation()
     with volumes.opened(images, channels) as grey:
         annotation = read_annotation(grey, labels, materials, slices=slices, unlabelled=unlabelled, mask=mask)
+        _check_patches(patch, batch_size, grey.shape)
         drawn, held = split(annotation, validation, context)
         _check_drawn(drawn, materials)
         own = np.concatenate(list(grey.blocks([(z, z + 1) for z in drawn.positions], 0)), axis=1)
@@ -128,7 +152,8 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
             "labels": str(Path(labels).resolve()),
             "trained_on": list(drawn.numbers),
             "validated_on": [] if held is None else list(held.numbers),
-            "spacing": grey.spacing(),
+            "channels": None if channels is None else list(channels),
+            "spacing": grey.spacing(spacing, units),
             "labelled_pixels": int((drawn.classes != UNLABELLED).sum()),
         }
         dtypes = grey.dtypes
@@ -146,6 +171,8 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
         }
     )  # fmt: skip
     target = Path(folder)
+    if overwrite:
+        _clear(target)
     _make(target)
     networks, rows, begun = [], [], time.perf_counter()
     for member in range(ensemble):
@@ -195,7 +222,7 @@ def _fit(
     _make(place)
     threads = trainer.pop("threads", None)
     metrics, resumable = Metrics(place), Resumable(place, settings)
-    callbacks: list[Any] = [OwnRandomNumbers(seed), FiniteErrors(), Told(progress)]
+    callbacks: list[Any] = [OwnRandomNumbers(seed), FiniteErrors(_ADVICE), Told(progress)]
     validate = patches.validation is not None
     if validate:
         callbacks.append(BestWeights(patience))
@@ -212,6 +239,31 @@ def _fit(
     key = module.measure if validate else "train_loss"
     best = min(metrics.rows, key=lambda row: row[key])
     return {name: float(value) for name, value in best.items()}
+
+
+def _check_patches(patch: int, batch_size: int, shape: Sequence[int]) -> None:
+    """Refuse what the deepest level of the network cannot see as a plane of pixels."""
+    least = min(shape[1:])
+    if least < MULTIPLE:
+        message = (
+            f"the slices have {shape[1]} × {shape[2]} pixels; expected at least {MULTIPLE} × {MULTIPLE}, "
+            "which the network halves four times"
+        )
+        raise InputError(message)
+    if patch < MULTIPLE:
+        message = f"patch is {patch}; expected at least {MULTIPLE} pixels, such as 128"
+        raise InputError(message)
+    if min(patch, least) // MULTIPLE == 1 and batch_size == 1:
+        message = "a step of one patch of so few pixels cannot be normalised; set train.batch_size=2 or more"
+        raise InputError(message)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the trainings of a folder, and nothing else."""
+    for name in (WEIGHTS, RECORD, METRICS, RESUME):
+        (folder / name).unlink(missing_ok=True)
+    for place in folder.glob("network_*"):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _check_drawn(drawn: Annotation, materials: Materials) -> None:
