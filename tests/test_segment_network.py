@@ -440,6 +440,18 @@ def test_a_hot_pixel_changes_little(folder, tmp_path, method):
     assert np.isfinite(scaled.astype(np.float16)).all()
 
 
+def test_a_run_whose_grey_values_are_refused_leaves_nothing(folder, tmp_path, method, monkeypatch):
+    monkeypatch.setattr("tripoint.segment.prediction.SLAB", 4)
+    grey = tifffile.imread(folder / "grey.tif").astype(np.float32)
+    tifffile.imwrite(tmp_path / "grey.tif", np.where(np.arange(20)[:, None, None] == 15, np.nan, grey))
+    with pytest.raises(InputError, match="first in slice 15"):
+        predict(tmp_path / "grey.tif", method, tmp_path / "out", spacing=1.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["grey.tif"]
+    tifffile.imwrite(tmp_path / "grey.tif", grey)
+    summary = predict(tmp_path / "grey.tif", method, tmp_path / "out", spacing=1.0)
+    assert summary["least_voxels"] == 8
+
+
 def test_channels_in_another_order_are_refused(folder, learned, tmp_path, capsys):
     for name in ("one", "two"):
         tifffile.imwrite(tmp_path / f"{name}.tif", tifffile.imread(folder / "grey.tif"))
