@@ -106,6 +106,33 @@ def test_thresholds_of_blurred_grey_values_are_told_and_the_true_phases_are_not(
     assert films.scan(phases).warnings(MATERIALS) == []
 
 
+def test_a_single_thin_spot_is_no_warning():
+    """Of two phases that touch nowhere else it is all crossings, and next to nothing of the third."""
+    phases = np.repeat(np.array([0, 1, 2], np.uint8), 20)[:, None, None] * np.ones((1, 40, 40), np.uint8)
+    phases[20:38, 10, 10:12] = 0
+    found = films.scan(phases)
+    assert found.covered(1, 0, 2) == 1.0
+    assert found.warnings(MATERIALS) == []
+    phases[20:38, 5:35, 5:35] = 0
+    (warning,) = films.scan(phases).warnings(MATERIALS)
+    assert "100% of the crossings" in warning
+
+
+def test_a_few_voxels_of_a_phase_are_no_warning():
+    phases = layers(5, 5, 5)
+    phases[phases == 1] = 0
+    phases[10, 2:4, 2:4] = 1
+    assert films.scan(phases).fraction(1) > films.SUSPICIOUS
+    assert films.scan(phases).warnings(MATERIALS) == []
+
+
+@pytest.mark.parametrize(("normal", "counted"), [((1, 0, 0), True), ((0, 1, 1), False), ((1, 1, 1), False)])
+def test_films_are_looked_for_along_the_axes_only(normal, counted):
+    across = np.einsum("i,ijkl->jkl", np.array(normal) / np.linalg.norm(normal), np.indices((30, 30, 30)))
+    phases = np.digitize(across, [14.5, 16.5]).astype(np.uint8)
+    assert (films.scan(phases).fraction(1) > 0.5) == counted
+
+
 def test_labels_that_are_no_phase_end_no_film():
     phases = layers(5, 1, 5)
     assert films.scan(phases, labels=(1, 2)).runs == {}

@@ -31,6 +31,12 @@ SUSPICIOUS = 0.05
 COVERED = 0.25
 """Share of the crossings from one phase to another that lead through films of a third, likewise."""
 
+CROSSINGS, PRESENT = 100, 0.001
+"""Crossings through films, and share of the phase in them, below which they are next to nothing.
+
+Where two phases touch almost nowhere else, a single thin spot is all of their crossings.
+"""
+
 MANY_MORE = 1.5
 """Times as many films as there truly are, from which on it is told."""
 
@@ -112,6 +118,8 @@ class Films:
     ) -> list[str]:
         """Say which phases look like films that blur has made.
 
+        Films of fewer than `CROSSINGS` crossings, or less than `PRESENT` of their phase, are not told.
+
         Parameters
         ----------
         materials : Materials
@@ -134,6 +142,8 @@ class Films:
                 least_of_pair = max(covered, MANY_MORE * known.covered(phase.label, *pair))
             if of_phase < least_of_phase and of_pair < least_of_pair:
                 continue
+            if of_phase < PRESENT or self.runs[(phase.label, *pair)] < CROSSINGS:
+                continue
             a, b = (materials[label].name for label in pair)
             found.append(
                 f"{phase.name} forms films one or two voxels thick between {a} and {b}: {of_pair:.0%} of the "
@@ -154,7 +164,8 @@ def scan(
     """Count the voxels of every phase that lie in films between two other phases.
 
     A voxel lies in a film if, along z, y or x, the run of its phase through it is one or two voxels long and
-    ends at two different other phases.
+    ends at two different other phases. Runs are longer than a film is thick where it lies askew to the axes:
+    of a plane film of two voxels along (110) or (111) most are three or four voxels long, and do not count.
 
     Parameters
     ----------
