@@ -264,7 +264,33 @@ def test_rows_of_a_single_slice_are_held_out(tmp_path, image, phases):
     assert not (known[0] & known[1]).any()
 
 
-@pytest.mark.parametrize("given", [1.5, [3, 50], list(range(20)), True])
+def test_slices_named_for_the_validation_are_those_held_out_or_refused(tmp_path, image, phases):
+    np.save(tmp_path / "drawn.npy", phases)
+    three = annotated(image, tmp_path / "drawn.npy", slices=[5, 6, 7])
+    training, held = split(three, [6], context=0)
+    assert (training.numbers, held.numbers) == ((5, 7), (6,))
+    with pytest.raises(InputError, match=r"within train\.context=2 of it, .* set train\.context=0"):
+        split(three, [6], context=2)
+    apart = annotated(image, tmp_path / "drawn.npy", slices=[2, 5, 6])
+    training, held = split(apart, [6], context=2)
+    assert (training.numbers, held.numbers) == ((2,), (6,))
+    np.testing.assert_array_equal(training.classes[0], phases[2])
+    np.testing.assert_array_equal(held.classes[0], phases[6])
+
+
+def test_a_slice_too_small_to_hold_rows_out_is_told(tmp_path, image, phases, caplog):
+    drawn = phases[:, :30]
+    tifffile.imwrite(tmp_path / "grey.tif", tifffile.imread(image)[:, :30])
+    np.save(tmp_path / "drawn.npy", drawn)
+    with caplog.at_level("INFO", logger="tripoint"):
+        training, held = split(annotated(image, tmp_path / "drawn.npy", slices=[7]), 0.2, context=2)
+    assert held is None
+    np.testing.assert_array_equal(training.classes[0], drawn[7])
+    assert "nothing is held out" in caplog.text
+    assert "one annotated slice of 30 rows" in caplog.text
+
+
+@pytest.mark.parametrize("given", [1.5, [3, 50], [3, 3], list(range(20)), True])
 def test_a_split_that_makes_no_sense_is_refused(tmp_path, image, phases, given):
     np.save(tmp_path / "drawn.npy", phases)
     with pytest.raises(InputError, match="validation is"):
