@@ -17,7 +17,7 @@ from tripoint.islands import remove_islands
 from tripoint.segment import scores, volumes
 from tripoint.segment.annotation import UNLABELLED, read_annotation
 from tripoint.segment.classical import KMeans, MultiOtsu, Watershed
-from tripoint.segment.evaluation import evaluate
+from tripoint.segment.evaluation import evaluate, sentence
 from tripoint.segment.prediction import Wanted, predict
 from tripoint.segment.splitting import split
 
@@ -527,6 +527,91 @@ def test_lost_junctions_are_told_though_most_voxels_agree(tmp_path, image, phase
     assert page.count("<img") == 3 * 4  # grey values too, of the images that the prediction names
     assert "http" not in page.replace("http://www.w3.org", "")
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+
+
+def compared(tmp_path, found, truth, **options):
+    np.save(tmp_path / "found.npy", found)
+    np.save(tmp_path / "truth.npy", truth)
+    return evaluate(
+        tmp_path / "found.npy", tmp_path / "truth.npy", tmp_path / "out", materials=MATERIALS, spacing=1.0,
+        **options,
+    )  # fmt: skip
+
+
+def test_figures_are_those_of_what_is_annotated(tmp_path, phases):
+    found = np.where((phases == 2) & (np.arange(64) < 32), 1, phases).astype(np.uint8)
+    whole = compared(tmp_path, found[:, :40, 8:50], phases[:, :40, 8:50])["structure"]
+    drawn = np.full_like(phases, 255)
+    drawn[:, :40, 8:50] = phases[:, :40, 8:50]
+    summary = compared(tmp_path, found, drawn, overwrite=True)
+    assert summary["structure"] == {**whole, "box": [[0, 40], [8, 50]]}
+    assert whole["annotated_share"] == 1.0
+    assert not any("annotated" in text for text in summary["warnings"])
+
+
+def test_a_mask_that_cuts_phases_apart_is_told_and_dilutes_nothing(tmp_path, phases):
+    found = np.where((phases == 2) & (np.arange(64) < 32), 1, phases).astype(np.uint8)
+    mask = np.zeros(phases.shape, np.uint8)
+    mask[:, ::8] = mask[:, 63] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    summary = compared(tmp_path, found, phases, mask=tmp_path / "mask.npy")
+    structure = summary["structure"]
+    assert structure["annotated_share"] == pytest.approx(9 / 64)
+    known = mask > 0
+    for k, name in enumerate(("dark", "middle", "bright")):
+        assert structure["annotated"]["fractions"][name] == pytest.approx((phases[known] == k).mean())
+        assert structure["predicted"]["fractions"][name] == pytest.approx((found[known] == k).mean())
+    assert any("only 14.1% of the box that is measured is annotated" in text for text in summary["warnings"])
+    assert "14.1" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_structure_is_measured_where_most_is_annotated(tmp_path, phases):
+    drawn = np.full_like(phases, 255)
+    drawn[:9, :12] = phases[:9, :12]
+    drawn[11:14] = phases[11:14]
+    drawn[16] = phases[16]
+    assert compared(tmp_path, phases, drawn)["structure"]["slices"] == [11, 13]
+
+
+def test_what_nobody_has_drawn_is_told_in_the_sentence(tmp_path, phases):
+    drawn = np.full(phases.shape, 0, np.uint8)
+    drawn[:, :, 20:40] = 1
+    drawn[:, :, 40:] = 2
+    found = drawn.copy()
+    found[5:9, 10:30, 15:50] = 0
+    summary = compared(tmp_path, found, drawn)
+    assert summary["structure"]["error"]["junctions"]["dark | middle | bright"]["density"] is None
+    said = sentence(summary)
+    assert "Nobody has drawn what the prediction has: TPB of dark | middle | bright (" in said
+    assert "the interface dark | bright (" in said
+    assert said in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_predicted_volume_knows_its_slices_by_what_lies_beside_it(tmp_path, phases, grey):
+    images = slices(tmp_path / "grey", grey, range(201, 221))
+    labels = slices(tmp_path / "labels", phases[[4, 5, 11]], (205, 206, 212))
+    predict(images, otsu(images), tmp_path / "found", spacing=1.0)
+    told = [
+        evaluate(place, labels, tmp_path / "out", overwrite=True)
+        for place in (tmp_path / "found", tmp_path / "found" / "volume.zarr")
+    ]
+    assert told[0]["slices"] == told[1]["slices"] == [205, 206, 212]
+    assert told[0]["dice"] == told[1]["dice"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_slices_of_another_sample_were_not_trained_on_for_having_the_same_numbers(
+    tmp_path, phases, image, same
+):
+    np.save(tmp_path / "truth.npy", phases)
+    run = tmp_path / "run"
+    run.mkdir()
+    trained = image if same else tmp_path / "elsewhere" / image.name
+    (run / "run.json").write_text(json.dumps({"images": [str(trained.resolve())]}))
+    origin = {"checkpoint": str(run / "model.pt"), "trained_on": [3, 4]}
+    predict(image, otsu(image), tmp_path / "found", spacing=1.0, origin=origin)
+    summary = evaluate(tmp_path / "found", tmp_path / "truth.npy", tmp_path / "out")
+    assert any("trained on slice 3, 4" in text for text in summary["warnings"]) == same
 
 
 def test_single_slices_have_no_structure(tmp_path, phases):

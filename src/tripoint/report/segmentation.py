@@ -72,6 +72,7 @@ def rendered_page(summary: Mapping[str, Any], pictures: Sequence[Picture], mater
         "confusion": _confusion(summary, names),
         "structure": _structure_rows(summary),
         "slab": (summary["structure"] or {}).get("slices"),
+        "annotated": percent((summary["structure"] or {}).get("annotated_share", 1)),
         "pictures": [_panels(one, colours) for one in pictures],
         "wrong": WRONG,
     }
@@ -102,7 +103,25 @@ def sentence(summary: Mapping[str, Any]) -> str:
     spans = errors["spanning_fractions"]
     worst = max(spans, key=lambda name: abs(spans[name]))
     parts.append(f"spanning fractions by at most {spans[worst]:+.3f} ({worst})".replace("-", "−"))
-    return f"{text} Off are {', '.join(parts)}."
+    text = f"{text} Off are {', '.join(parts)}."
+    invented = _invented(structure)
+    return f"{text} Nobody has drawn what the prediction has: {', '.join(invented)}." if invented else text
+
+
+def _invented(structure: Mapping[str, Any]) -> list[str]:
+    """Say of which junctions and interfaces the annotation has none and the prediction has some."""
+    found, errors = structure["predicted"], structure["error"]
+    junctions = [
+        f"TPB of {triple} ({number(found['junctions'][triple]['density'])} µm⁻²)"
+        for triple, error in errors["junctions"].items()
+        if error["density"] is None and found["junctions"][triple]["edges"]
+    ]
+    areas = [
+        f"the interface {pair} ({number(found['areas'][pair])} µm⁻¹)"
+        for pair, error in errors["areas"].items()
+        if error is None and found["areas"].get(pair)
+    ]
+    return junctions + areas
 
 
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -120,7 +139,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _headline(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     figures = [(f"{summary['mean_dice']:.4f}", "mean Dice", "of the phases")]
     figures += [
-        (f"{value:.4f}", f"boundary F1 at {tolerance}", "mean of the phases, voxels")
+        (_four(value), f"boundary F1 at {tolerance}", "mean of the phases, voxels")
         for tolerance, value in summary["mean_boundary_f1"].items()
     ]
     structure = summary["structure"]
@@ -130,7 +149,8 @@ def _headline(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             for triple, error in structure["error"]["junctions"].items()
         ]
         areas = [abs(error) for error in structure["error"]["areas"].values() if error is not None]
-        figures.append((percent(max(areas, default=0.0)), "largest error of an area", "of the interfaces"))
+        worst = percent(max(areas)) if areas else NOTHING
+        figures.append((worst, "largest error of an area", "of the interfaces"))
         spans = structure["error"]["spanning_fractions"].values()
         figures.append((f"{max(map(abs, spans)):.3f}", "spanning fraction", "largest difference"))
     return [{"value": value, "label": label, "note": note} for value, label, note in figures[:6]]
@@ -175,13 +195,9 @@ def _structure_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             )
             for label, key in pairs
         ]
-    for pair, value in truth["areas"].items():
-        of = error["areas"][pair]
-        rows.append(
-            _row(
-                "interface, µm⁻¹", pair, found["areas"].get(pair, 0), value, _signed(of), of, _EDGE_TOLERANCE
-            )
-        )
+    for pair, of in error["areas"].items():
+        areas = (found["areas"].get(pair, 0.0), truth["areas"].get(pair, 0.0))
+        rows.append(_row("interface, µm⁻¹", pair, *areas, _signed(of), of, _EDGE_TOLERANCE))
     for phase, value in truth["fractions"].items():
         off = error["fractions"][phase]
         rows.append(
@@ -200,7 +216,7 @@ def _row(
     label: str, of: str, found: Any, truth: Any, error: str, off: Any, tolerance: float
 ) -> dict[str, Any]:
     shown = count if isinstance(truth, int) else lambda value: number(value, 4)
-    far = abs(as_float(off)) > tolerance
+    far = abs(as_float(off)) > tolerance if off is not None else bool(found)
     return {
         "label": label,
         "of": of,

@@ -6,14 +6,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tripoint import films
 from tripoint._version import __version__
 from tripoint.errors import InputError
 from tripoint.io.folder import check_output, result_folder
@@ -22,14 +20,15 @@ from tripoint.io.tables import plain
 from tripoint.materials import Materials
 from tripoint.record import Progress
 from tripoint.report import segmentation as page
-from tripoint.sample import Spacing
-from tripoint.segment import scores, structure, volumes
+from tripoint.segment import scores, volumes
 from tripoint.segment.annotation import UNLABELLED, Annotation, read_annotation
-from tripoint.segment.prediction import SUMMARY
+from tripoint.segment.prediction import SUMMARY, VOLUME
+from tripoint.segment.runs import Run, runs_of
 from tripoint.segment.volumes import GreyVolume
 
 REPORT = "report.html"
 _PICTURES = 3
+_TRAINING = "run.json"  # beside a checkpoint; the room that writes it loads Lightning
 
 
 def evaluate(  # noqa: PLR0913  # each of them is one word on the command line
@@ -53,7 +52,7 @@ def evaluate(  # noqa: PLR0913  # each of them is one word on the command line
 
     Dice, intersection over union and boundary F1 count all annotated voxels. What needs neighbours along z
     (areas, triple-phase boundaries, spanning fractions) is measured by the same functions as in
-    ``tripoint analyze``, on the longest run of annotated slices, of both.
+    ``tripoint analyze``, of both, on that run of annotated slices which has most annotated voxels.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ def evaluate(  # noqa: PLR0913  # each of them is one word on the command line
 
     Notes
     -----
-    About 40 bytes per voxel of the longest run of annotated slices.
+    About 40 bytes per voxel of the annotated slices that follow each other.
     """
     target = check_output(output, overwrite)
     tolerances = _tolerances(tolerances)
@@ -103,12 +102,12 @@ def evaluate(  # noqa: PLR0913  # each of them is one word on the command line
         if voxel is None:
             message = f"{prediction} does not state its voxel size; give it as spacing=[z,y,x] in µm"
             raise InputError(message)
-        runs = [_Run.of(volume, annotation, rows, phases) for rows in _runs(annotation.positions)]
+        runs = [Run.of(volume, annotation, rows, phases) for rows in runs_of(annotation.positions)]
     tell(1)
     counts = sum(scores.confusion(run.found, run.truth, len(phases.phases)) for run in runs)
     near = [scores.boundary_counts(run.found, run.truth, len(phases.phases), tolerances) for run in runs]
     tell(2)
-    longest = max(runs, key=lambda run: len(run.numbers))
+    best = max(runs, key=lambda run: (len(run.numbers) > 1, run.annotated))
     summary = {
         "schema": 1, "tripoint": __version__, "task": "segment", "mode": "evaluate",
         "name": about.get("name") or Path(prediction).stem,
@@ -116,8 +115,8 @@ def evaluate(  # noqa: PLR0913  # each of them is one word on the command line
         "slices": list(annotation.numbers), "voxels": int(np.sum(counts)), "spacing": voxel,
         "materials": phases.to_mapping(), "trained_on": about.get("trained_on"),
         **_agreement(np.asarray(counts), near, tolerances, phases),
-        "structure": longest.structure(voxel, phases) if len(longest.numbers) > 1 else None,
-        "warnings": longest.warnings(phases) + _seen(annotation, about),
+        "structure": best.structure(voxel, phases) if len(best.numbers) > 1 else None,
+        "warnings": best.warnings(phases) + _seen(annotation, about),
     }  # fmt: skip
     summary = plain(summary)
     tell(3)
@@ -135,57 +134,6 @@ def sentence(summary: Mapping[str, Any]) -> str:
     return page.sentence(summary)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Annotated slices that follow each other: positions among the phases, found and true."""
-
-    numbers: tuple[int, ...]
-    found: np.ndarray
-    truth: np.ndarray
-
-    @classmethod
-    def of(cls, volume: GreyVolume, annotation: Annotation, rows: range, materials: Materials) -> _Run:
-        z = annotation.positions[rows.start]
-        stored = volume.channels[0]
-        box = (slice(z, z + len(rows)), slice(0, volume.shape[1]), slice(0, volume.shape[2]))
-        labels = np.asarray(stored.read(box))
-        table = np.full(256, UNLABELLED, np.uint8)
-        table[list(materials.labels)] = np.arange(len(materials.labels))
-        inside = (labels >= 0) & (labels <= UNLABELLED)
-        found = np.where(inside, table[labels.astype(np.uint8)], UNLABELLED).astype(np.uint8)
-        truth = annotation.classes[rows.start : rows.stop]
-        foreign = np.unique(labels[(found == UNLABELLED) & (truth != UNLABELLED)])
-        if len(foreign):
-            message = (
-                f"the prediction holds the label {int(foreign[0])} in slices "
-                f"{annotation.numbers[rows.start]} to "
-                f"{annotation.numbers[rows.stop - 1]}, which the materials do not name; set materials"
-            )
-            raise InputError(message)
-        return cls(annotation.numbers[rows.start : rows.stop], found, truth)
-
-    def structure(self, spacing: Spacing, materials: Materials) -> dict[str, Any]:
-        """Measure both; what nobody has labelled is of no phase in either."""
-        found, truth = self._labelled(materials)
-        measured = [structure.measure(side, spacing, materials) for side in (found, truth)]
-        return {
-            "slices": [self.numbers[0], self.numbers[-1]], "predicted": measured[0], "annotated": measured[1],
-            "error": structure.compare(*measured),
-        }  # fmt: skip
-
-    def warnings(self, materials: Materials) -> list[str]:
-        """Say which phases form films in the prediction that nobody has drawn."""
-        found, truth = (films.scan(side, materials.labels) for side in self._labelled(materials))
-        return found.warnings(materials, known=truth)
-
-    def _labelled(self, materials: Materials) -> tuple[np.ndarray, np.ndarray]:
-        table = np.zeros(256, np.uint8)
-        table[: len(materials.labels)] = materials.labels
-        table[UNLABELLED] = next(label for label in range(256) if label not in materials.labels)
-        found = np.where(self.truth == UNLABELLED, np.uint8(UNLABELLED), self.found)
-        return table[found], table[self.truth]
-
-
 def _agreement(
     counts: np.ndarray, near: list[dict[float, np.ndarray]], tolerances: Sequence[float], materials: Materials
 ) -> dict[str, Any]:
@@ -196,8 +144,9 @@ def _agreement(
     def named(values: Sequence[Any]) -> dict[str, Any]:
         return dict(zip(names, values, strict=True))
 
-    def mean(values: Sequence[float | None]) -> float:
-        return float(np.mean([value for value in values if value is not None]))
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
 
     return {
         "accuracy": float(np.trace(counts) / counts.sum()),
@@ -212,7 +161,8 @@ def _agreement(
 @contextmanager
 def _predicted(path: str | Path) -> Iterator[tuple[GreyVolume, dict[str, Any]]]:
     """Open a prediction, with its slices called as those of its images, and what is known of it."""
-    summary = Path(path) / SUMMARY
+    place, _ = split_inside(path)
+    summary = (place.parent if place.name == VOLUME else place) / SUMMARY
     about: dict[str, Any] = {}
     if summary.is_file():
         try:
@@ -248,7 +198,7 @@ def _images_of(about: Mapping[str, Any]) -> list[str] | None:
 
 def _seen(annotation: Annotation, about: Mapping[str, Any]) -> list[str]:
     seen = sorted(set(annotation.numbers) & set(about.get("trained_on") or ()))
-    if not seen:
+    if not seen or _is_other_sample(about):
         return []
     return [
         f"the network was trained on slice {', '.join(map(str, seen))}: figures look better there than "
@@ -256,14 +206,17 @@ def _seen(annotation: Annotation, about: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _runs(positions: Sequence[int]) -> list[range]:
-    """Return which rows follow each other along z."""
-    starts = [
-        0,
-        *(k for k in range(1, len(positions)) if positions[k] != positions[k - 1] + 1),
-        len(positions),
-    ]
-    return [range(a, b) for a, b in pairwise(starts)]
+def _is_other_sample(about: Mapping[str, Any]) -> bool:
+    """Whether the network was trained on other images than those of the prediction, as far as is known."""
+    try:
+        training = json.loads(Path(str(about.get("checkpoint"))).with_name(_TRAINING).read_text("utf-8"))
+        known = [Path(str(name)) for name in training["images"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    given = [Path(str(name)) for name in about.get("images") or known]
+    if all(path.exists() for path in given):
+        return not {path.resolve() for path in given} & set(known)
+    return not {path.name for path in given} & {path.name for path in known}
 
 
 def _tolerances(given: Any) -> tuple[float, ...]:
@@ -278,7 +231,7 @@ def _tolerances(given: Any) -> tuple[float, ...]:
 
 
 def _pictures(
-    runs: Sequence[_Run], images: Any, channels: Sequence[int] | None, materials: Materials
+    runs: Sequence[Run], images: Any, channels: Sequence[int] | None, materials: Materials
 ) -> list[page.Picture]:
     """Return the slice with most errors, the one with fewest, and the median one."""
     del materials

@@ -12,11 +12,15 @@ from tripoint.sample import Spacing
 
 
 def measure(phases: np.ndarray, spacing: Spacing, materials: Materials) -> dict[str, Any]:
-    """Measure a labelled slab.
+    """Measure a labelled slab, of which nothing counts but voxels of the materials.
+
+    Fractions are shares of these voxels, and areas and lengths are per volume of them, so that a slab of
+    which little is annotated has the figures of what is.
 
     Parameters
     ----------
     phases : (z, y, x) uint8
+        Labels that the materials do not name mark what nobody has labelled.
     spacing : (z, y, x)
         Voxel size, µm.
     materials : Materials
@@ -32,17 +36,22 @@ def measure(phases: np.ndarray, spacing: Spacing, materials: Materials) -> dict[
     found = boundary.scan(phases, spacing, triples, junction_map=False, labels=materials.labels)
     spanning = percolation.components(phases, materials.labels)
     thin = films.scan(phases, materials.labels)
+    counts = {label: int(np.count_nonzero(phases == label)) for label in names}
+    total = sum(counts.values())
+    share = total / phases.size
     return {
-        "fractions": {name: float((phases == label).mean()) for label, name in names.items()},
+        "fractions": {names[label]: count / total for label, count in counts.items()},
         "spanning_fractions": {
             names[label]: list(one.spanning_fraction) for label, one in spanning.items()
         },
         "areas": {
-            " | ".join(names[label] for label in one.phases): one.specific_area for one in found.interfaces
+            " | ".join(names[label] for label in one.phases): one.specific_area / share
+            for one in found.interfaces
         },
         "junctions": {
             " | ".join(names[label] for label in one.phases): {
-                "edges": sum(one.edges), "density": one.density, "raw_density": one.raw_density,
+                "edges": sum(one.edges), "density": one.density / share,
+                "raw_density": one.raw_density / share,
             }
             for one in found.junctions
         },
@@ -65,7 +74,10 @@ def compare(found: dict[str, Any], truth: dict[str, Any]) -> dict[str, Any]:
             k: max((a - b for a, b in zip(found["spanning_fractions"][k], v, strict=True)), key=abs)
             for k, v in truth["spanning_fractions"].items()
         },
-        "areas": {k: _relative(found["areas"].get(k, 0.0), v) for k, v in truth["areas"].items()},
+        "areas": {
+            k: _relative(found["areas"].get(k, 0.0), truth["areas"].get(k, 0.0))
+            for k in {**truth["areas"], **found["areas"]}
+        },
         "junctions": {
             k: {name: _relative(found["junctions"][k][name], value) for name, value in v.items()}
             for k, v in truth["junctions"].items()
