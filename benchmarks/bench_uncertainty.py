@@ -128,7 +128,7 @@ def intervals(
         zip(sizes(blocks), figures(truth, blocks), likeliest, strict=True)
     ):
         table = uncertainty.intervals([one[place] for one in drawn], value)
-        table["truth"] = [known.get(key, np.nan) for key in zip(table["quantity"], table["of"], strict=True)]
+        table["truth"] = [known.get(key, 0.0) for key in zip(table["quantity"], table["of"], strict=True)]
         rows.append(table.assign(size=size))
     table = pd.concat(rows)
     table = table[table["truth"].notna() & (table["sd"] > 0)]

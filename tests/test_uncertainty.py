@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import tripoint as tp
+from grey import composite
 from tripoint import cli, synth, uncertainty
 from tripoint.errors import InputError
+from tripoint.islands import remove_islands
 from tripoint.synth import Composite
 from tripoint.uncertainty import Probabilities, draw, drawing, figures, intervals, repeat
 from tripoint.uncertainty.fields import Fields
@@ -111,13 +113,72 @@ def test_intervals_are_those_of_one_further_draw():
         row = intervals([{key: value} for value in values[:8]], {key: 5.0}).iloc[0]
         held += row["low"] <= values[8] <= row["high"]
     assert held / 400 == pytest.approx(0.95, abs=0.03)
-    row = intervals([{key: math.nan}, {}], {key: 1.0}).iloc[0]
+    row = intervals([{key: math.nan}, {key: math.nan}], {key: 1.0}).iloc[0]
     assert row["draws"] == 0
     assert math.isnan(row["mean"])
     share = intervals(
         [{("utilization", "x"): 0.99}, {("utilization", "x"): 0.9}], {("utilization", "x"): 1.0}
     )
     assert share["high"].iloc[0] == 1.0
+
+
+def test_what_is_absent_is_nothing_and_what_is_undefined_is_left_out():
+    seen, drawn_only = ("interface_area", "a|b"), ("interface_area", "b|c")
+    row = intervals([{seen: 1.0}, {}, {}, {}], {seen: 0.9}).iloc[0]
+    assert (row["mean"], row["draws"]) == (0.25, 4)
+    share, tpb = ("utilization", "active material"), ("active_tpb_density", "a|b|c")
+    draws = [
+        {seen: 1.0, drawn_only: 2.0, share: math.nan, tpb: math.nan},
+        {seen: 3.0, share: 0.5},
+    ]
+    table = intervals(draws, {share: 0.4, seen: 0.9}).set_index(["quantity", "of"])
+    assert list(table.index) == [tpb, seen, drawn_only, share]
+    assert tuple(table.loc[drawn_only][["value", "mean", "draws"]]) == (0.0, 1.0, 2)
+    assert tuple(table.loc[share][["value", "mean", "draws"]]) == (0.4, 0.5, 1)
+    assert table.loc[tpb][["value", "mean", "sd"]].isna().all()  # it is defined nowhere
+
+
+def test_interfaces_of_a_phase_that_only_draws_have():
+    materials = tp.Materials.load("solid_oxide_electrode")
+    labels = [phase.label for phase in materials.phases]
+    values = np.zeros((3, 12, 12, 12), np.float32)
+    values[0, :6], values[1, 6:] = 1, 1
+    values[1, 6:, :2], values[2, 6:, :2] = 0.6, 0.4
+    phases = np.asarray(labels, np.uint8)[values.argmax(axis=0)]
+    result = analyse(tp.Sample(phases, (1.0,) * 3, materials))
+    found = repeat(result, Probabilities(values, labels), 3, analyse, correlation=0.0)
+    rows = {
+        row["of"]: row
+        for row in found.summary["uncertainty"]["figures"]
+        if row["quantity"] == "interface_area"
+    }
+    assert len(rows) == 3
+    third = materials.phases[2].name
+    of_draws = [row for of, row in rows.items() if third in of]
+    assert [row["value"] for row in of_draws] == [0, 0]
+    assert all(row["mean"] > 0 and row["draws"] == 3 for row in of_draws)
+
+
+def test_draws_are_cleaned_as_the_phases_were():
+    """Salt noise in probabilities of 0 and 1: draws are all alike, and so must be what is made of them."""
+    rng = np.random.default_rng(0)
+    materials = tp.Materials.load("solid_oxide_electrode")
+    labels = np.array([phase.label for phase in materials.phases], np.uint8)
+    noisy = composite((24, 40, 40))
+    salt = rng.random(noisy.shape) < 0.01
+    noisy[salt] = rng.integers(0, 3, salt.sum())
+    values = np.stack([np.uint8(255) * (noisy == one) for one in range(3)])
+    phases = labels[noisy]
+    assert remove_islands(phases, 8) > 0
+    result = analyse(tp.Sample(phases, (1.0,) * 3, materials))
+    given = Probabilities(values, labels.tolist())
+    entry = repeat(result, given, 2, analyse, least=8).summary["uncertainty"]
+    assert entry["least_voxels"] == 8
+    for row in entry["figures"]:
+        assert row["mean"] == row["value"], row
+    left = repeat(result, given, 2, analyse).summary["uncertainty"]
+    assert left["least_voxels"] is None
+    assert any(row["low"] > row["value"] for row in left["figures"] if row["quantity"] == "tpb_density")
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +238,8 @@ def test_an_analysis_is_repeated(segmented):
         ({"draws": 1}, "2 or more"),
         ({"draws": "many"}, "whole number of draws"),
         ({"correlation": -1}, "correlation length is -1"),
+        ({"least": 2.5}, "least is 2.5"),
+        ({"least": -1}, "expected voxels"),
         ({"shape": (20, 40, 40)}, "take both from the same segmentation"),
         ({"labels": (0, 1, 2, 77)}, "labels [77]"),
         ({"flat": True}, "take phases and probabilities from the same"),
@@ -195,7 +258,7 @@ def test_what_does_not_belong_together_is_refused(segmented, change, told):
     with pytest.raises(InputError, match=told.replace("[", r"\[").replace("]", r"\]")):
         repeat(
             result, Probabilities(values, labels), change.get("draws", 2), analyse,
-            correlation=change.get("correlation"),
+            correlation=change.get("correlation"), least=change.get("least"),
         )  # fmt: skip
 
 
@@ -240,15 +303,46 @@ def test_smoothed_probabilities_are_drawn_surer(segmented, tmp_path, summary, ex
     assert uncertainty.read(tmp_path, materials, temperature=1.3).temperature == 1.3
 
 
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [
+        (None, None),
+        ({"task": "segment", "least_voxels": 8}, 8),
+        ({"task": "segment", "least_voxels": 0}, None),
+        ({"task": "segment"}, None),
+        ({"task": "analyze", "least_voxels": 8}, None),
+    ],
+)
+def test_the_summary_says_how_phases_were_cleaned(tmp_path, summary, expected):
+    (tmp_path / "volume.zarr").mkdir()
+    if summary is not None:
+        (tmp_path / "summary.json").write_text(json.dumps(summary))
+    for place in (tmp_path, tmp_path / "volume.zarr"):
+        assert uncertainty.least_voxels(place) == expected
+
+
+def test_grey_values_need_two_steps(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["analyze", "input=nowhere.tif", "segment.checkpoint=nowhere", "uncertainty=5", "output=out"]
+    assert cli.main(words) == 1
+    told = capsys.readouterr().err
+    assert "two steps, tripoint segment mode=predict probabilities=uint8" in told
+    assert "tripoint analyze uncertainty=5" in told
+    assert cli.main([*words, "probabilities=there"]) == 1
+    assert "two steps" not in capsys.readouterr().err
+
+
 def test_from_the_command_line(segmented, tmp_path, monkeypatch, capsys):
     probabilities, result = segmented
     monkeypatch.chdir(tmp_path)
     tp.io.write(with_probabilities(result.sample, probabilities), "seen.zarr")
+    (tmp_path / "summary.json").write_text('{"task": "segment", "least_voxels": 8}')
     words = ["analyze", "input=seen.zarr", "materials=solid_state_cathode", "subvolumes=0", "uncertainty=2"]
     assert cli.main([*words, "roi=[[4,36],null,null]", "temperature=0.8", "output=out"]) == 0
     entry = json.loads((tmp_path / "out" / "summary.json").read_text())["uncertainty"]
     assert entry["draws"] == 2
     assert entry["temperature"] == 0.8
+    assert entry["least_voxels"] == 8
     assert {row["quantity"] for row in entry["figures"]} == set(UNITS)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "What the segmentation leaves open" in page
@@ -256,6 +350,8 @@ def test_from_the_command_line(segmented, tmp_path, monkeypatch, capsys):
     assert cli.main(["analyze", "input=plain.zarr", *words[2:], "output=none"]) == 1
     assert "has no channels/probability_" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+    assert cli.main(["analyze", "input=nowhere.zarr", *words[2:], "output=none"]) == 1
+    assert "there is no file or folder nowhere.zarr" in capsys.readouterr().err
     assert (
         cli.main(["analyze", "input=plain.zarr", *words[2:], "probabilities=seen.zarr", "output=other"]) == 0
     )

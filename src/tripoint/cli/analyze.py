@@ -24,6 +24,7 @@ def run(settings: dict[str, Any]) -> None:
     """Read, analyse, save, as the settings of ``conf/analyze.yaml`` say."""
     network = None
     if check_section(settings, "segment")["checkpoint"] is not None:
+        _check_probabilities(settings)
         network = Network.of(settings)
     source = check_text(settings, "input")
     materials = _materials(settings["materials"]) if network is None else network.materials
@@ -40,11 +41,14 @@ def run(settings: dict[str, Any]) -> None:
         return
     output, overwrite = output_beside(settings, target)
     with shown() as progress:
+        # What can be refused is refused before it is waited for: that there are no probabilities before the
+        # volume is read or segmented, that they are of another volume before it is analysed.
+        probabilities = None if settings["uncertainty"] is None else _probabilities(settings, materials)
         sample = _read(settings, materials, progress) if network is None else network.sample(progress)
         if activity not in (None, "simulate"):
             activity = measured.read(activity, sample, settings["map"])
-        # Before the analysis, so that it is not in vain where there are none.
-        probabilities = None if settings["uncertainty"] is None else _probabilities(settings, sample)
+        if probabilities is not None:
+            uncertainty.check(sample, probabilities, settings["uncertainty"])
         result = pipeline.analyze(
             sample,
             activity=activity,
@@ -58,6 +62,7 @@ def run(settings: dict[str, Any]) -> None:
                 settings["uncertainty"],
                 lambda drawn: pipeline.analyze(drawn, **_plain(how, sample)),
                 correlation=settings["correlation"],
+                least=uncertainty.least_voxels(_place(settings)),
                 progress=progress,
             )
         if target is not None:
@@ -104,14 +109,26 @@ def _materials(mapping: dict[str, Any]) -> Materials:
     return Materials.from_mapping(mapping)
 
 
-def _probabilities(settings: dict[str, Any], sample: Sample) -> uncertainty.Probabilities:
-    """Open the probabilities of a sample's phases, and look whether they belong to it."""
-    place = settings["probabilities"] or settings["input"]
-    found = uncertainty.read(
-        str(place), sample.materials, settings["roi"], temperature=settings["temperature"]
-    )
-    uncertainty.check(sample, found, settings["uncertainty"])
-    return found
+def _check_probabilities(settings: dict[str, Any]) -> None:
+    """Look whether draws of grey values have probabilities, which are not kept when phases stay in memory."""
+    if settings["uncertainty"] is not None and settings["probabilities"] is None:
+        message = (
+            "uncertainty needs probabilities, and analyze keeps none where it segments grey values itself; "
+            "take two steps, tripoint segment mode=predict probabilities=uint8 with this checkpoint, then "
+            f"tripoint analyze uncertainty={settings['uncertainty']} of its output, or give "
+            "probabilities=PATH"
+        )
+        raise InputError(message)
+
+
+def _probabilities(settings: dict[str, Any], materials: Materials) -> uncertainty.Probabilities:
+    """Open the probabilities of the phases."""
+    return uncertainty.read(_place(settings), materials, settings["roi"], temperature=settings["temperature"])
+
+
+def _place(settings: dict[str, Any]) -> str:
+    """Return where the probabilities are."""
+    return str(settings["probabilities"] or settings["input"])
 
 
 def _plain(how: dict[str, Any], sample: Sample) -> dict[str, Any]:

@@ -45,8 +45,10 @@ def read(
     InputError
         No such volume, or one without the probabilities of every phase; a temperature that is none.
     """
-    place = Path(str(path).partition(".zarr:")[0] + ".zarr") if ".zarr:" in str(path) else Path(path)
-    place = place / VOLUME if (place / VOLUME).is_dir() else place
+    place = _volume(path)
+    if not place.exists():
+        message = f"there is no file or folder {place}; check the path"
+        raise InputError(message)
     arrays = []
     for phase in materials.phases:
         name = f"{CHANNELS}/{NAME}{phase.name}"
@@ -64,17 +66,40 @@ def read(
         raise InputError(message)
     stacked = _Stacked(tuple(arrays), box_of(roi, arrays[0].shape))
     if temperature is None:
-        temperature = SMOOTHED if _smoothed(place.parent / SUMMARY) else 1.0
+        temperature = SMOOTHED if _told(place).get("smooth") else 1.0
     return Probabilities(stacked, [phase.label for phase in materials.phases], temperature)
 
 
-def _smoothed(summary: Path) -> bool:
-    """Look whether ``tripoint segment`` smoothed what it wrote."""
+def least_voxels(path: str | Path) -> int | None:
+    """Return below how many voxels ``tripoint segment`` gave pieces of a phase to what surrounds them.
+
+    Parameters
+    ----------
+    path : path
+        As of `read`.
+
+    Returns
+    -------
+    int or None
+        For `repeating.repeat`. None where no piece went, or where no ``summary.json`` beside the volume says.
+    """
+    found = _told(_volume(path)).get("least_voxels")
+    return found if isinstance(found, int) and found > 1 else None
+
+
+def _volume(path: str | Path) -> Path:
+    """Return the Zarr volume that a path means."""
+    place = Path(str(path).partition(".zarr:")[0] + ".zarr") if ".zarr:" in str(path) else Path(path)
+    return place / VOLUME if (place / VOLUME).is_dir() else place
+
+
+def _told(volume: Path) -> dict[str, Any]:
+    """Return what ``tripoint segment`` told of a volume that it wrote; nothing of one that it did not."""
     try:
-        told = json.loads(summary.read_text())
+        told = json.loads((volume.parent / SUMMARY).read_text())
     except (OSError, ValueError):
-        return False
-    return isinstance(told, dict) and told.get("task") == "segment" and bool(told.get("smooth"))
+        return {}
+    return told if isinstance(told, dict) and told.get("task") == "segment" else {}
 
 
 @dataclass(frozen=True)

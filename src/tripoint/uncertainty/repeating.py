@@ -9,6 +9,7 @@ import numpy as np
 
 from tripoint.errors import InputError
 from tripoint.io.tables import plain
+from tripoint.islands import remove_islands
 from tripoint.record import Progress
 from tripoint.result import Result
 from tripoint.sample import Sample
@@ -16,7 +17,10 @@ from tripoint.uncertainty.drawing import Probabilities, draw
 from tripoint.uncertainty.spread import figures, intervals
 
 VOXELS = 24.0
-"""Correlation length where none is given, in voxels: networks err alike over more than blur does."""
+"""Correlation length where none is given, in voxels, along the axis on which they are largest.
+
+Networks err alike over more than blur does.
+"""
 
 LEAST = 2
 
@@ -28,6 +32,7 @@ def repeat(
     analyze: Callable[[Sample], Result],
     *,
     correlation: float | None = None,
+    least: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Result:
@@ -44,7 +49,12 @@ def repeat(
     analyze : callable
         Makes a result of a sample, as `pipeline.analyze` with the settings of the result does.
     correlation : float, optional
-        Over how far voxels share what is unknown of them (`drawing.draw`), µm; by default 24 voxels.
+        Over how far voxels share what is unknown of them (`drawing.draw`), µm; by default 24 voxels
+        of the largest side.
+    least : int, optional
+        Voxels that a piece of a phase has to have to stay in a draw; smaller ones go to what surrounds them,
+        as they did when the phases were cleaned (`islands.remove_islands`, `reading.least_voxels`). Draws of
+        phases that were cleaned and they not would differ by all that went. By default none go.
     seed : int
     progress : callable, optional
         Told ``(step, done, total)``.
@@ -52,26 +62,33 @@ def repeat(
     Returns
     -------
     Result
-        ``summary["uncertainty"]`` holds ``draws``, ``correlation`` (µm), ``temperature``, ``seed`` and
-        ``figures``, the rows of `spread.intervals`.
+        ``summary["uncertainty"]`` holds ``draws``, ``correlation`` (µm), ``temperature``, ``least_voxels``
+        (None where draws are not cleaned), ``seed`` and ``figures``, the rows of `spread.intervals`.
 
     Raises
     ------
     InputError
-        Too few draws, probabilities on another grid or of other phases, or that do not belong to the phases.
+        Too few draws, probabilities on another grid or of other phases, or that do not belong to the phases;
+        a least size that is no number of voxels.
 
     Notes
     -----
-    One draw is in memory at a time, beside the result, and all that an analysis takes.
+    One draw is in memory at a time, beside the result, and all that an analysis takes. Of a part (``roi``) of
+    a cleaned volume, pieces are cut at its faces before they are counted, in draws only.
     """
     sample = result.sample
     check(sample, probabilities, draws)
+    if least is not None and (isinstance(least, bool) or not isinstance(least, int) or least < 0):
+        message = f"least is {least!r}; expected voxels, a whole number such as 8, or None to keep all"
+        raise InputError(message)
     length = VOXELS * max(sample.spacing) if correlation is None else float(correlation)
     drawn = []
     for number in range(draws):
         if progress is not None:
             progress("draws", number, draws)
         phases = draw(probabilities, sample.spacing, length, (seed, number))
+        if least is not None:
+            remove_islands(phases, least)
         again = analyze(replace(sample, phases=phases, channels={}))
         drawn.append(figures(again.summary))
     if progress is not None:
@@ -81,6 +98,7 @@ def repeat(
         "draws": draws,
         "correlation": length,
         "temperature": float(probabilities.temperature),
+        "least_voxels": least,
         "seed": seed,
         "figures": table.to_dict("records"),
     }

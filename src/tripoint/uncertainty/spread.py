@@ -27,6 +27,8 @@ COLUMNS = ["quantity", "of", "unit", "value", "mean", "sd", "low", "high", "draw
 def figures(summary: Mapping[str, Any]) -> dict[tuple[str, str], float]:
     """Return the figures of a summary by quantity and what they are of; NaN where one is not defined.
 
+    Of an interface that is absent there is none; its area is 0.
+
     Parameters
     ----------
     summary : mapping
@@ -63,12 +65,13 @@ def figures(summary: Mapping[str, Any]) -> dict[tuple[str, str], float]:
 def intervals(
     drawn: Sequence[Mapping[tuple[str, str], float]], likeliest: Mapping[tuple[str, str], float]
 ) -> pd.DataFrame:
-    r"""Return mean, s.d. and the 95 % interval of every figure over draws.
+    r"""Return mean, s.d. and the 95 % interval of every figure over draws and the likeliest phases.
 
     .. math:: \bar f \pm t_{0.975, N - 1}\, s \sqrt{1 + 1 / N}
 
     holds the figure of one further draw, and so that of the true volume as far as the probabilities are
-    right, for figures that scatter normally.
+    right, for figures that scatter normally. What is absent from some of them, such as an interface of two
+    phases of which one is not there, counts as 0 there; what is not defined, NaN, does not count.
 
     Parameters
     ----------
@@ -84,8 +87,14 @@ def intervals(
         ``draws`` (in which it is defined).
     """
     rows = []
-    for (quantity, of), value in likeliest.items():
-        values = np.array([one.get((quantity, of), math.nan) for one in drawn])
+    order = list(UNITS)
+    keys = dict.fromkeys(key for one in (likeliest, *drawn) for key in one)
+    for quantity, of in sorted(keys, key=lambda key: order.index(key[0])):
+        key = (quantity, of)
+        somewhere = [one[key] for one in (likeliest, *drawn) if key in one]
+        absent = 0.0 if np.isfinite(somewhere).any() else math.nan
+        value = likeliest.get(key, absent)
+        values = np.array([one.get(key, absent) for one in drawn])
         known = values[np.isfinite(values)]
         count = len(known)
         mean = float(known.mean()) if count else math.nan
