@@ -130,6 +130,17 @@ def test_as_many_drawn_slices_as_images_come_in_order_where_one_is_a_mere_count(
     np.testing.assert_array_equal(found.classes, phases[[4, 7]])
 
 
+def test_images_may_be_a_part_of_a_scan_of_which_all_is_drawn(tmp_path, phases, grey):
+    labels = slices(tmp_path / "labels", phases, range(201, 221))
+    images = slices(tmp_path / "grey", grey[5:9], range(206, 210))
+    found = annotated(images, labels)
+    assert found.numbers == (206, 207, 208, 209)
+    np.testing.assert_array_equal(found.classes, phases[5:9])
+    renumbered = slices(tmp_path / "first", grey[:4], range(4))
+    with pytest.raises(InputError, match="so that 201 is unknown"):
+        annotated(renumbered, labels)
+
+
 def test_a_version_behind_the_number_of_a_slice_is_not_taken_for_it(tmp_path, phases, grey):
     images = slices(tmp_path / "grey", grey, range(20))
     labels = slices(tmp_path / "labels", phases[[3, 9]], (3, 9))

@@ -15,7 +15,7 @@ from tripoint.io.formats import find_opener, split_inside
 from tripoint.io.slices import read_slice
 from tripoint.io.stored import Choice
 from tripoint.materials import Materials
-from tripoint.segment.pairing import check_known, listed, paired_files
+from tripoint.segment.pairing import drawn_numbers, listed, paired_files
 from tripoint.segment.volumes import GreyVolume
 
 UNLABELLED = 255
@@ -127,8 +127,7 @@ def _names(
 ) -> list[int]:
     """Return the annotated slices by their numbers, ascending."""
     if slices is None:
-        check_known(grey, labels, files)
-        return list(files or grey.numbers)
+        return drawn_numbers(grey, labels, files) if files else list(grey.numbers)
     wrong = [number for number in slices if number not in grey.numbers]
     if wrong or not slices or len(set(slices)) < len(slices):
         message = (

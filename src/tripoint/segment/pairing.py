@@ -12,6 +12,7 @@ from tripoint.segment.volumes import GreyVolume, slice_files
 log = logging.getLogger("tripoint")
 
 _SHOWN = 6
+_COUNTED = (0, 1)  # where a count of its own begins; other numbers are those of a scan
 
 
 def paired_files(grey: GreyVolume, path: str | Path) -> dict[int, Path]:
@@ -36,7 +37,7 @@ def paired_files(grey: GreyVolume, path: str | Path) -> dict[int, Path]:
         return files
     found, known = list(files), grey.numbers
     complete = len(found) == len(known) and _is_gapless(found) and _is_gapless(known)
-    if not complete or min(found[0], known[0]) not in (0, 1):
+    if not complete or min(found[0], known[0]) not in _COUNTED:
         return files
     log.info(
         "the slices %d to %d of %s are taken in order for %d to %d of %s",
@@ -45,17 +46,21 @@ def paired_files(grey: GreyVolume, path: str | Path) -> dict[int, Path]:
     return dict(zip(known, files.values(), strict=True))
 
 
-def check_known(grey: GreyVolume, path: str | Path, files: dict[int, Path]) -> None:
-    """Refuse files whose numbers no slice of the images has, where nobody has said which ones to take.
+def drawn_numbers(grey: GreyVolume, path: str | Path, files: dict[int, Path]) -> list[int]:
+    """Return which slices of the images somebody has drawn, where nobody says which ones to take.
+
+    These are all that the files show. Files may lie beyond images that are a part of a scan, of which all is
+    drawn: their numbers begin elsewhere than a count, and each has its file.
 
     Raises
     ------
     InputError
-        Such a file, and which numbers there are.
+        A file whose number no slice of the images has, and which numbers there are.
     """
     foreign = [number for number in files if number not in grey.numbers]
-    if not foreign:
-        return
+    part = grey.numbers[0] not in _COUNTED and set(grey.numbers) <= set(files)
+    if not foreign or part:
+        return [number for number in grey.numbers if number in files]
     rest = "" if len(foreign) == len(files) else ", or say with slices=[…] which of them to take"
     message = (
         f"{path} has the slices {listed(list(files))}, and {grey.names[0]} has {grey.numbers[0]} to "
