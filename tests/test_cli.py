@@ -327,6 +327,17 @@ def test_help_and_version(run):
     assert run()[0] == 2
 
 
+@pytest.mark.parametrize(
+    "task", ["analyze", "synth", "register", "spectro", "db", "train", "predict", "explain", "segment"]
+)
+def test_every_task_lists_its_settings(run, task):
+    if task in ("train", "predict", "explain"):
+        pytest.importorskip("torch_geometric")
+    code, out, err = run(task, "--help")
+    assert code == 0, err
+    assert "Settings and their defaults" in out or task == "db"
+
+
 def _hear_interrupts():
     """Undo what shells do to background jobs, which ignore Ctrl-C, and nohup, which ignores a hang-up."""
     for ignored in (signal.SIGINT, signal.SIGHUP):

@@ -59,6 +59,8 @@ def _explained_setting(text: str, key: str | None) -> str:
         return f"there is no setting {text.split()[3]}; see --help for those there are"
     if text.startswith("Ambiguous value"):
         return f"{text.partition(' for argument ')[2]} holds several values; run them in turn with -m"
+    if "at input '[" in text or "at input '{" in text:
+        return "a list was torn apart: write it without blanks, [1,2,3], or in quotes, 'slices=[1, 2, 3]'"
     return f"the settings do not fit: {text}; see --help"
 
 

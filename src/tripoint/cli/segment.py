@@ -74,7 +74,12 @@ def _train(settings: dict[str, Any]) -> None:
         )
     for row in record["validation"]:
         if "validation_dice" in row:
-            log.info("held-out slices: mean Dice %.4f in epoch %d", row["validation_dice"], row["epoch"])
+            log.info(
+                "slices %s, which choose the weights and the smoothing: mean Dice %.4f in epoch %d",
+                ", ".join(map(str, record["validated_on"])),
+                row["validation_dice"],
+                row["epoch"],
+            )
     say(str(folder / WEIGHTS))
 
 

@@ -146,7 +146,8 @@ def trained_method(
     method = Tiled(trained, **tiling, device=device, half=half, normalisation=seen if own else None)
     origin = {"checkpoint": str(path.resolve()), "networks": len(trained.networks), "half": half, **tiling,
               "smooth": method.width,
-              "normalise": settings["normalise"], "trained_on": trained.about.get("trained_on")}  # fmt: skip
+              "normalise": settings["normalise"], "trained_on": trained.about.get("trained_on"),
+              "chosen_by": trained.about.get("validated_on")}  # fmt: skip
     return method, {**origin, "weights": _when(path)}
 
 
@@ -184,6 +185,13 @@ def _check_order(about: Mapping[str, Any], names: Sequence[str], channels: Any) 
             f"{', '.join(given)}; give them in that order"
         )
         raise InputError(message)
+    if len(known) > 1 and set(known) != set(given):
+        log.warning(
+            "warning: the network was trained on the channels %s, and images gives %s; they should show the "
+            "same in the same order, and lie on one grid",
+            ", ".join(known),
+            ", ".join(given),
+        )
     before = about.get("channels")
     if channels and before and channels != before and sorted(channels) == sorted(before):
         message = (

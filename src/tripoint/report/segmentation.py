@@ -126,13 +126,14 @@ def _invented(structure: Mapping[str, Any]) -> list[str]:
 
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     numbers = summary["slices"]
-    trained = summary.get("trained_on") or []
+    used = [(words, summary.get(key)) for words, key in (("", "trained_on"), ("chosen by ", "chosen_by"))]
+    trained = "; ".join(f"{words}{', '.join(map(str, slices))}" for words, slices in used if slices)
     return [
         ("Prediction", str(summary["prediction"])),
         ("Annotation", str(summary["labels"])),
         ("Slices", f"{len(numbers)}, from {numbers[0]} to {numbers[-1]}"),
         ("Voxels", f"{count(summary['voxels'])} that are annotated, of {size(summary['spacing'])} µm"),
-        ("Trained on", f"slices {', '.join(map(str, trained))}" if trained else ""),
+        ("Trained on", f"slices {trained}" if trained else ""),
     ]
 
 

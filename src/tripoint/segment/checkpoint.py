@@ -170,13 +170,19 @@ def make_network(
     except (InstantiationException, ValueError, TypeError) as error:
         said = (str(error).splitlines() or [""])[0]
         message = (
-            f"the network cannot be made of {source} ({said}); see conf/segment/unet.yaml for what it takes"
+            f"the network cannot be made of {source} ({said}); see conf/algorithm/unet.yaml for what it takes"
         )
         raise InputError(message) from error
     return network
 
 
 def _read(path: str | Path) -> dict[str, Any]:
+    if not Path(path).is_file() and any(Path(path).parent.glob("**/last.ckpt")):
+        message = (
+            f"the training in {Path(path).parent} is not complete; give its command again, which goes on "
+            "from where it was stopped"
+        )
+        raise InputError(message)
     if not Path(path).is_file():
         message = f"there is no checkpoint {path}; give the file that segment mode=train wrote, or its folder"
         raise InputError(message)

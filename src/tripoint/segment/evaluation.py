@@ -114,6 +114,7 @@ def evaluate(  # noqa: PLR0913  # each of them is one word on the command line
         "prediction": str(prediction), "labels": str(labels),
         "slices": list(annotation.numbers), "voxels": int(np.sum(counts)), "spacing": voxel,
         "materials": phases.to_mapping(), "trained_on": about.get("trained_on"),
+        "chosen_by": about.get("chosen_by"),
         **_agreement(np.asarray(counts), near, tolerances, phases),
         "structure": best.structure(voxel, phases) if len(best.numbers) > 1 else None,
         "warnings": best.warnings(phases) + _seen(annotation, about),
@@ -197,13 +198,16 @@ def _images_of(about: Mapping[str, Any]) -> list[str] | None:
 
 
 def _seen(annotation: Annotation, about: Mapping[str, Any]) -> list[str]:
-    seen = sorted(set(annotation.numbers) & set(about.get("trained_on") or ()))
-    if not seen or _is_other_sample(about):
+    if _is_other_sample(about):
         return []
-    return [
-        f"the network was trained on slice {', '.join(map(str, seen))}: figures look better there than "
-        "elsewhere"
-    ]
+    told = []
+    for what, key in (("was trained on", "trained_on"), ("was chosen by", "chosen_by")):
+        if seen := sorted(set(annotation.numbers) & set(about.get(key) or ())):
+            told.append(
+                f"the network {what} slice {', '.join(map(str, seen))}: figures look better there than "
+                "elsewhere"
+            )
+    return told
 
 
 def _is_other_sample(about: Mapping[str, Any]) -> bool:

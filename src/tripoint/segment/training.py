@@ -157,6 +157,12 @@ def train(  # noqa: PLR0913  # each of them is one word on the command line
             "labelled_pixels": int((drawn.classes != UNLABELLED).sum()),
         }
         dtypes = grey.dtypes
+    if about["spacing"] is None:
+        log.warning(
+            "warning: %s does not state its voxel size, so that nobody will be warned where the network is "
+            "applied to voxels of another size; give spacing=[z,y,x]",
+            about["images"][0],
+        )
     training, validating = sides
     assert training is not None
     weights = _class_weights(class_weights, drawn, materials)

@@ -251,7 +251,8 @@ def slice_files(path: str | Path) -> dict[int, Path]:
 def _check_grey(stored: Stored, name: str) -> None:
     if len(stored.shape) != 3 or 0 in stored.shape:
         message = (
-            f"{name} holds values of shape {tuple(stored.shape)}; expected a volume of grey values (z, y, x)"
+            f"{name} holds values of shape {tuple(stored.shape)}; expected a volume of grey values "
+            "(z, y, x); a single slice is a volume as well, of shape (1, y, x), or alone in a folder"
         )
         raise InputError(message)
     if stored.dtype.kind not in "uif":
