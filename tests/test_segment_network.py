@@ -386,6 +386,28 @@ def test_targets_outside_the_room_are_not_called():
 # Command line
 
 
+def test_a_part_is_segmented_as_the_whole(folder, learned, tmp_path):
+    words = [
+        f"images={folder / 'grey.tif'}",
+        f"checkpoint={learned[0]}",
+        "spacing=1",
+        "smallest=0",
+        "smooth=0",
+    ]
+    assert cli.main(["segment", "mode=predict", *words, f"output={tmp_path / 'whole'}"]) == 0
+    part = ["roi=[[5,12],null,[16,64]]", f"output={tmp_path / 'part'}"]
+    assert cli.main(["segment", "mode=predict", *words, *part]) == 0
+    whole, found = (read(tmp_path / name, materials=MATERIALS).phases for name in ("whole", "part"))
+    assert found.shape == (7, 64, 48)
+    assert (found[1:-1, :, 16:] == whole[6:11, :, 32:]).mean() > 0.99
+    summary = json.loads((tmp_path / "part" / "summary.json").read_text())
+    assert summary["slices"] == {"first": 5, "last": 11}
+    how = ["spacing=1", f"segment.checkpoint={learned[0]}", "segment.smallest=0", "segment.smooth=0"]
+    asked = ["analyze", f"input={folder / 'grey.tif'}", *how, part[0], "subvolumes=0"]
+    assert cli.main([*asked, f"output={tmp_path / 'graph'}"]) == 0
+    np.testing.assert_array_equal(read(tmp_path / "graph" / "volume.zarr", materials=MATERIALS).phases, found)
+
+
 def test_constant_grey_values_are_refused_and_others_than_those_of_the_training_are_told(
     folder, learned, tmp_path, capsys
 ):
@@ -518,7 +540,8 @@ def test_an_analysis_of_grey_values_is_that_of_their_segmentation(folder, learne
     told = summary["run"]["configuration"]["input"]
     assert told["checkpoint"] == str((checkpoint / "model.pt").resolve())
     for words, said in (
-        (["roi=[[0,9],null,null]"], "roi is given, and grey values are segmented whole"),
+        (["channel=0"], "channel is given, which only volumes of phases have"),
+        (["roi=[[0,99],null,null]"], "roi along z is [0, 99], but the volume has 20 voxels there"),
         (["materials=solid_oxide_electrode"], "the network was trained on three with the phases"),
         (["segment.smooth=9"], "smooth is 9"),
     ):
@@ -544,6 +567,7 @@ def test_phases_stay_on_the_gpu(folder, learned, half):
     [
         (["mode=learn"], "mode is 'learn'"),
         (["mode=train"], "images"),
+        (["mode=evaluate", "roi=[[0,9],null,null]"], "roi is given, and mode=evaluate has none"),
         (["mode=train", "images=a.tif", "labels=b.tif"], "the materials are missing"),
         (["mode=predict", "images=a.tif", "output=o"], "the checkpoint is missing"),
         (["mode=predict", "images=a.tif", "output=o", "checkpoint=none"], "there is no checkpoint none"),

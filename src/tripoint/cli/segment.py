@@ -29,6 +29,9 @@ def run(settings: dict[str, Any]) -> None:
     if mode not in modes:
         message = f"mode is {mode!r}; expected {', '.join(modes)}"
         raise InputError(message)
+    if settings["roi"] is not None and mode != "predict":
+        message = f"roi is given, and mode={mode} has none; name the slices, or leave out regions by a mask"
+        raise InputError(message)
     modes[mode](settings)
 
 
@@ -95,6 +98,7 @@ def _predict(settings: dict[str, Any]) -> None:
             method,
             output,
             channels=read_list(settings["channels"]),
+            roi=read_list(settings["roi"]),
             wanted=Wanted(settings["probabilities"], settings["uncertainty"]),
             smallest=smallest_of(settings),
             spacing=read_list(settings["spacing"]),
@@ -153,7 +157,7 @@ def _method(settings: dict[str, Any], images: Any) -> tuple[Any, dict[str, Any]]
     from hydra.utils import instantiate
 
     arguments = {key: value for key, value in given.items() if key != "name"}
-    with volumes.opened(images, channels) as grey:
+    with volumes.opened(images, channels, read_list(settings["roi"])) as grey:
         method = instantiate(arguments, _convert_="all").fit(grey, _materials(settings))
     return method, {"algorithm": given}
 

@@ -44,8 +44,8 @@ class Network:
         given = [key for key in _OF_PHASES if settings[key] is not None]
         if given:
             message = (
-                f"{given[0]} is given, and grey values are segmented whole; crop or convert them before, "
-                "or run tripoint segment mode=predict first"
+                f"{given[0]} is given, which only volumes of phases have; convert the grey values before, or "
+                "choose channels with segment.channels"
             )
             raise InputError(message)
         images = images_of(settings, "input")
@@ -67,6 +67,7 @@ class Network:
             self.images,
             self.method,
             channels=read_list(how["channels"]),
+            roi=read_list(self.settings["roi"]),
             smallest=smallest_of(how),
             spacing=read_list(self.settings["spacing"]),
             units=self.settings["units"],
@@ -77,7 +78,7 @@ class Network:
         return replace(found, materials=self.materials)
 
 
-_OF_PHASES = ("roi", "shape", "dtype", "channel")
+_OF_PHASES = ("shape", "dtype", "channel")
 """Settings that only volumes of phases have."""
 
 
@@ -112,7 +113,7 @@ def trained_method(
         Those of ``conf/applying.yaml``.
     images : path or list of paths
     sample : dict
-        With ``device``, ``spacing`` and ``units``.
+        With ``device``, ``roi``, ``spacing`` and ``units``.
     """
     from tripoint.segment import volumes
     from tripoint.segment.checkpoint import Trained
@@ -133,7 +134,7 @@ def trained_method(
     if settings["normalise"] not in ("training", "volume"):
         message = f"normalise is {settings['normalise']!r}; expected training or volume"
         raise InputError(message)
-    with volumes.opened(images, read_list(settings["channels"])) as grey:
+    with volumes.opened(images, read_list(settings["channels"]), read_list(sample["roi"])) as grey:
         trained.check(grey, own_scale=own)
         _check_order(trained.about, grey.names, read_list(settings["channels"]))
         seen = Normalisation.of_volume(grey)  # refuses what is constant

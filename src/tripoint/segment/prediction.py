@@ -95,6 +95,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
     output: str | Path,
     *,
     channels: Sequence[int] | None = None,
+    roi: Any = None,
     wanted: Wanted | None = None,
     smallest: float | None = None,
     spacing: Any = None,
@@ -113,6 +114,8 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
     Parameters
     ----------
     images : path or sequence of paths
+    channels, roi
+        As of `volumes.opened`.
     method : Method
         ``tiles.Tiled`` or one of `classical`, fitted to the volume.
     output : path
@@ -149,13 +152,12 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
     target = check_output(output, overwrite)
     wanted = wanted or Wanted()
     asked = wanted.of(method)
-    with volumes.opened(images, channels) as grey:
+    with volumes.opened(images, channels, roi) as grey:
         voxel = _voxel(grey, spacing, units)
         settings = {
-            "images": [_state(path) for path in grey.names], "channels": channels, "shape": grey.shape,
-            "spacing": voxel,
-            "materials": method.materials.to_mapping(), "wanted": vars(wanted), "smallest": smallest,
-            "origin": origin or {}, "slab": SLAB,
+            "images": [_state(path) for path in grey.names], "channels": channels, "roi": roi,
+            "shape": grey.shape, "spacing": voxel, "materials": method.materials.to_mapping(),
+            "wanted": vars(wanted), "smallest": smallest, "origin": origin or {}, "slab": SLAB,
         }  # fmt: skip
         work = _Work(target.with_name(f".{target.name}.unfinished"), hash_settings(plain(settings)))
         record = RunRecord(3, plain(settings), None)
@@ -174,7 +176,7 @@ def predict(  # noqa: PLR0913  # each of them is one word on the command line
         {
             "schema": 1, "tripoint": __version__, "task": "segment", "mode": "predict",
             "name": name or Path(grey.names[0]).stem, "images": list(grey.names), "shape": grey.shape,
-            "spacing": voxel, "slices": {"first": grey.numbers[0], "last": grey.numbers[-1]},
+            "spacing": voxel, "roi": roi, "slices": {"first": grey.numbers[0], "last": grey.numbers[-1]},
             "materials": method.materials.to_mapping(), **(origin or {}),
             "phases": {
                 phase.name: {

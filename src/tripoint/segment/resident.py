@@ -18,11 +18,12 @@ from tripoint.segment.prediction import FEWEST, SLAB
 from tripoint.segment.tiles import Tiled
 
 
-def segmented(
+def segmented(  # noqa: PLR0913  # each of them is one word on the command line
     images: str | Path | Sequence[str | Path],
     method: Tiled,
     *,
     channels: Sequence[int] | None = None,
+    roi: Any = None,
     smallest: float | None = None,
     spacing: Any = None,
     units: str | None = None,
@@ -37,7 +38,7 @@ def segmented(
 
     Parameters
     ----------
-    images, channels, smallest, spacing, units, name, origin
+    images, channels, roi, smallest, spacing, units, name, origin
         As of `prediction.predict`.
     method : Tiled
 
@@ -56,7 +57,7 @@ def segmented(
     1 byte per voxel of the volume, on the device, 4 per channel of a slab of 32 slices, and what a tile
     takes.
     """
-    with volumes.opened(images, channels) as grey:
+    with volumes.opened(images, channels, roi) as grey:
         voxel = grey.spacing(spacing, units)
         if voxel is None:
             message = f"{grey.names[0]} does not state its voxel size; give it as spacing=[z,y,x] in µm"
@@ -78,7 +79,12 @@ def segmented(
         voxel,
         method.materials,
         name=name or Path(grey.names[0]).stem,
-        source={"images": list(grey.names), **(origin or {}), **({"warnings": warnings} if warnings else {})},
+        source={
+            "images": list(grey.names),
+            "roi": roi,
+            **(origin or {}),
+            **({"warnings": warnings} if warnings else {}),
+        },
     )
 
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from tripoint.errors import InputError, TripointError
 from tripoint.io.formats import find_opener, split_inside
 from tripoint.io.slices import SUFFIXES, natural_order
-from tripoint.io.stored import Choice, Stored
+from tripoint.io.stored import Box, Choice, Stored, box_of, box_shape
 from tripoint.io.units import is_unit, to_micrometres
 from tripoint.sample import Spacing, check_spacing
 
@@ -164,7 +164,7 @@ def tell_gaps(names: Sequence[str], gaps: Sequence[float]) -> list[str]:
 
 @contextmanager
 def opened(
-    images: str | Path | Sequence[str | Path], channels: Sequence[int] | None = None
+    images: str | Path | Sequence[str | Path], channels: Sequence[int] | None = None, roi: Any = None
 ) -> Iterator[GreyVolume]:
     """Open the channels of a sample.
 
@@ -176,11 +176,13 @@ def opened(
         Each a volume of any format that :func:`tripoint.read` knows, all of one shape.
     channels : sequence of int, optional
         Which channels of a single file with several.
+    roi : three of None, [start, stop], optional
+        Part of the volume, voxels along z, y, x counted from 0; the rest is not read.
 
     Raises
     ------
     InputError
-        No such file, not a 3D volume of real numbers, volumes of different shapes.
+        No such file, not a 3D volume of real numbers, volumes of different shapes, a part that is not there.
     """
     paths = [images] if isinstance(images, str | Path) else list(images)
     if not paths:
@@ -210,8 +212,23 @@ def opened(
                     "channels on one grid, bring them there with tripoint register"
                 )
                 raise InputError(message)
-        numbers = slice_numbers(paths[0], found[0].shape[0])
-        yield GreyVolume(tuple(found), tuple(names), numbers, tuple(shown))
+        box = box_of(roi, found[0].shape)
+        numbers = slice_numbers(paths[0], found[0].shape[0])[box[0]]
+        parts = [None if mask is None else _cropped(mask, box) for mask in shown]
+        yield GreyVolume(tuple(_cropped(one, box) for one in found), tuple(names), numbers, tuple(parts))
+
+
+def _cropped(stored: Stored, box: Box) -> Stored:
+    """Return part of a volume that still lies in its file."""
+
+    def read(asked: Box) -> np.ndarray:
+        z, y, x = (
+            slice(whole.start + part.start, whole.start + part.stop)
+            for whole, part in zip(box, asked, strict=True)
+        )
+        return stored.read((z, y, x))
+
+    return replace(stored, shape=box_shape(box), read=read, read_to_gpu=None)
 
 
 def _is_masked(given: str | Path) -> bool:
