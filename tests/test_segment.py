@@ -10,7 +10,7 @@ from scipy import ndimage
 from sklearn.metrics import f1_score, jaccard_score
 
 from grey import MATERIALS, composite, photographed
-from tripoint import films
+from tripoint import films, uncertainty
 from tripoint.errors import InputError, OutputError
 from tripoint.io import read
 from tripoint.islands import remove_islands
@@ -469,6 +469,7 @@ def test_islands_below_a_physical_size_go(tmp_path, image):
     method = otsu(image)
     summary = predict(image, method, tmp_path / "out", spacing=0.5, smallest=20 * 0.125)
     assert summary["cleaned_voxels"] > 0
+    assert uncertainty.least_voxels(tmp_path / "out") == 20  # draws are cleaned alike
     found = read(tmp_path / "out", materials=MATERIALS).phases
     for label in range(3):
         pieces, _ = ndimage.label(found == label)

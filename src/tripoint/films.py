@@ -31,10 +31,11 @@ SUSPICIOUS = 0.05
 COVERED = 0.25
 """Share of the crossings from one phase to another that lead through films of a third, likewise."""
 
-CROSSINGS, PRESENT = 100, 0.001
+CROSSINGS, PRESENT = 30, 0.001
 """Crossings through films, and share of the phase in them, below which they are next to nothing.
 
-Where two phases touch almost nowhere else, a single thin spot is all of their crossings.
+Where two phases touch almost nowhere else, a single thin spot is all of their crossings. The share is what
+counts in volumes of some size, the number in small ones.
 """
 
 MANY_MORE = 1.5
