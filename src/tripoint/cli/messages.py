@@ -61,8 +61,8 @@ def _explained_setting(text: str, key: str | None) -> str:
         return f"{text.partition(' for argument ')[2]} holds several values; run them in turn with -m"
     if "at input '[" in text or "at input '{" in text:
         return (
-            "the settings do not fit: a list is not closed, or was torn apart at a blank; write [1,2,3], or put "
-            "'slices=[1, 2, 3]' in quotes"
+            "the settings do not fit: a list is not closed, or was torn apart at a blank; write [1,2,3], or "
+            "put 'slices=[1, 2, 3]' in quotes"
         )
     return f"the settings do not fit: {text}; see --help"
 
